@@ -1,0 +1,18 @@
+// Package evidence keeps what has been seen of each name and each client: bounded, decaying and mergeable. It does no
+// I/O and has no clock of its own.
+package evidence
+
+import (
+	"net/netip"
+
+	"referee/classifier"
+)
+
+// Sighting is one request: the external name in its Referer, what the model says of that name, who sent it and when.
+// Requests whose Referer is one of the owner's own hosts make no Sighting.
+type Sighting struct {
+	Result classifier.Result
+	Client netip.Addr // the zero Addr when no address can be trusted: then it is evidence about the name alone
+	Time   int64      // Unix nanoseconds
+	Exempt bool       // the name may never be blocked: it counts as an ordinary external name
+}

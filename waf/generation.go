@@ -1,0 +1,58 @@
+// Package waf keeps the AWS WAF sets reconciled to the current hits: desired against current, paced, validated,
+// journaled before written, reversible.
+package waf
+
+import (
+	"context"
+	"time"
+)
+
+// SetKind is one of the three sets that Referee fills.
+type SetKind string
+
+const (
+	SetNames SetKind = "names" // a regex pattern set
+	SetIPv4  SetKind = "ipv4"  // an IP set of /32
+	SetIPv6  SetKind = "ipv6"  // an IP set of /64
+)
+
+// Outcome is how a generation ended.
+type Outcome string
+
+const (
+	Planned Outcome = "planned" // journaled, not yet written (or the process died in between)
+	Shadow  Outcome = "shadow"  // shadow mode: the plan is the end
+	Written Outcome = "written"
+	Failed  Outcome = "failed"
+)
+
+// Generation is one state of one WAF set, and why it came to be.
+type Generation struct {
+	ID      int64     `json:"id"` // given by the journal, ascending
+	Time    time.Time `json:"time"`
+	Set     SetKind   `json:"set"`
+	Before  []string  `json:"before"` // the set's items (patterns or CIDRs) as read from AWS
+	After   []string  `json:"after"`
+	Entries []Entry   `json:"entries"` // what After is made from
+	Why     string    `json:"why"`     // one sentence: "2 added, 1 expired"
+	Model   string    `json:"model"`
+	Config  string    `json:"config"`
+	Outcome Outcome   `json:"outcome"`
+	Error   string    `json:"error,omitempty"`
+}
+
+// Entry is a hit as it stands in a WAF set.
+type Entry struct {
+	Kind    SetKind   `json:"kind"`
+	Value   string    `json:"value"` // a domain or a CIDR
+	Rank    float64   `json:"rank"`
+	Expires time.Time `json:"expires"`
+}
+
+// Journal is written before AWS is. Propose must be durable when it returns.
+type Journal interface {
+	Propose(ctx context.Context, g Generation) (id int64, err error)
+	Settle(ctx context.Context, id int64, outcome Outcome, message string) error
+	// Latest returns the newest generation of each set that was Planned, Written or Shadow, for reconciling at a start.
+	Latest(ctx context.Context) ([]Generation, error)
+}
