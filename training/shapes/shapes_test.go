@@ -1,0 +1,64 @@
+package shapes
+
+import (
+	"math/rand/v2"
+	"regexp"
+	"testing"
+)
+
+var wordList = []string{"river", "stone", "cloud", "market", "summer"}
+
+func TestEveryKindMakesLabelsThatDNSAccepts(t *testing.T) {
+	host := regexp.MustCompile(`^[a-z0-9]{1,63}$`)
+	for _, kind := range Kinds() {
+		t.Run(string(kind), func(t *testing.T) {
+			for seed := range uint64(200) {
+				family := NewFamily(kind, rand.New(rand.NewPCG(seed, 1)), wordList)
+				for range 20 {
+					if label := family.Label(); !host.MatchString(label) {
+						t.Fatalf("seed %d: label %q", seed, label)
+					}
+				}
+			}
+		})
+	}
+}
+
+func TestEqualSeedsMakeEqualNames(t *testing.T) {
+	for _, kind := range Kinds() {
+		a := NewFamily(kind, rand.New(rand.NewPCG(7, 7)), wordList)
+		b := NewFamily(kind, rand.New(rand.NewPCG(7, 7)), wordList)
+		for range 50 {
+			if x, y := a.Domain(), b.Domain(); x != y {
+				t.Fatalf("%s: %q and %q", kind, x, y)
+			}
+		}
+	}
+}
+
+func TestAFamilyKeepsItsSuffixesAndSeldomRepeatsItself(t *testing.T) {
+	for _, kind := range []Kind{Random, Hex, Base32, Pronounceable, Permutation} {
+		family := NewFamily(kind, rand.New(rand.NewPCG(3, 9)), nil)
+		seen := map[string]bool{}
+		for range 1000 {
+			seen[family.Label()] = true
+		}
+		if len(seen) < 900 {
+			t.Errorf("%s: only %d of 1,000 labels differ", kind, len(seen))
+		}
+		if n := len(family.suffixes); n < 1 || n > 4 {
+			t.Errorf("%s: %d suffixes", kind, n)
+		}
+	}
+}
+
+func TestWordsNeedAListAndFallBackToSyllables(t *testing.T) {
+	family := NewFamily(Words, rand.New(rand.NewPCG(1, 1)), wordList)
+	joined := regexp.MustCompile(`^(river|stone|cloud|market|summer){2,}$`)
+	if label := family.Label(); !joined.MatchString(label) {
+		t.Errorf("%q is not made of the list's words", label)
+	}
+	if label := NewFamily(Words, rand.New(rand.NewPCG(1, 1)), nil).Label(); joined.MatchString(label) || label == "" {
+		t.Errorf("without a list: %q", label)
+	}
+}
