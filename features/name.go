@@ -28,8 +28,8 @@ const (
 	Named     Reason = iota // it holds one
 	Empty                   // no Referer, or only spaces
 	Relative                // no scheme: a path, a bare word, junk
-	Scheme                  // a scheme without a DNS host: about, data, file, android-app, extensions
-	Malformed               // a host that no URL parser accepts
+	Scheme                  // a scheme other than http and https: about, data, file, android-app, extensions
+	Malformed               // a host that no URL parser accepts, or with a label that no DNS name has
 	Address                 // an IPv4 or IPv6 literal in any form that browsers accept
 	NotPublic               // a single label, a public suffix itself, or a special-use name (RFC 6761): intranet, co.uk, x.local
 	numReasons
