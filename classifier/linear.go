@@ -1,0 +1,79 @@
+package classifier
+
+import (
+	"encoding/binary"
+	"fmt"
+	"math"
+
+	"referee/features"
+)
+
+// Linear is a logistic regression over the lexical bins and hashed n-grams of a label, in integers, so that a score has
+// the same bits on every machine.
+type Linear struct {
+	Bits    uint    // there are 1<<Bits n-gram weights
+	Scale   float32 // log-odds of one unit of weight
+	Bias    int32   // added to the sum of the weights
+	Weights []int16 // features.NumBins lexical bins, then the n-grams
+}
+
+const maxBits = 22 // 8 MiB of weights: the largest model file that is embedded
+
+// Score is the log-odds of a label. It does not allocate.
+func (l *Linear) Score(label string) float32 { return float32(l.sum(label)) * l.Scale }
+
+func (l *Linear) sum(label string) int32 {
+	var inputs [features.BinsPerLabel + features.MaxGrams]uint32
+	bins := features.Lex(label).AppendBins(inputs[:0])
+	sum := l.Bias
+	for _, bin := range bins {
+		sum += int32(l.Weights[bin])
+	}
+	grams := l.Weights[features.NumBins:]
+	for _, gram := range features.AppendGrams(inputs[:0], label, l.Bits) {
+		sum += int32(grams[gram])
+	}
+	return sum
+}
+
+func (l *Linear) check() error {
+	if l.Bits < 1 || l.Bits > maxBits {
+		return fmt.Errorf("%d hash bits, want 1 to %d", l.Bits, maxBits)
+	}
+	if want := features.NumBins + 1<<l.Bits; len(l.Weights) != want {
+		return fmt.Errorf("%d weights, want %d for %d lexical bins and %d hash bits", len(l.Weights), want, features.NumBins, l.Bits)
+	}
+	if s := float64(l.Scale); !(s > 0) || math.IsInf(s, 0) {
+		return fmt.Errorf("scale %v, want a positive number", l.Scale)
+	}
+	return nil
+}
+
+// The section's layout, little-endian: bits uint32, scale float32, bias int32, weights int16 each.
+const linearHeader = 12
+
+func (l *Linear) append(b []byte) []byte {
+	b = binary.LittleEndian.AppendUint32(b, uint32(l.Bits))
+	b = binary.LittleEndian.AppendUint32(b, math.Float32bits(l.Scale))
+	b = binary.LittleEndian.AppendUint32(b, uint32(l.Bias))
+	for _, w := range l.Weights {
+		b = binary.LittleEndian.AppendUint16(b, uint16(w))
+	}
+	return b
+}
+
+func parseLinear(b []byte) (Linear, error) {
+	if len(b) < linearHeader || len(b)%2 != 0 {
+		return Linear{}, fmt.Errorf("%d bytes are no header and 16-bit weights", len(b))
+	}
+	l := Linear{
+		Bits:    uint(binary.LittleEndian.Uint32(b)),
+		Scale:   math.Float32frombits(binary.LittleEndian.Uint32(b[4:])),
+		Bias:    int32(binary.LittleEndian.Uint32(b[8:])),
+		Weights: make([]int16, (len(b)-linearHeader)/2),
+	}
+	for i := range l.Weights {
+		l.Weights[i] = int16(binary.LittleEndian.Uint16(b[linearHeader+2*i:]))
+	}
+	return l, l.check()
+}

@@ -1,0 +1,102 @@
+package classifier
+
+import (
+	"crypto/sha256"
+	_ "embed"
+	"encoding/hex"
+	"encoding/json"
+	"fmt"
+	"os"
+	"strings"
+
+	"referee/features"
+)
+
+//go:embed default.model
+var defaultModel []byte
+
+// Model is a trained model. It is immutable and safe for concurrent use.
+type Model struct {
+	id     string
+	info   Info
+	linear Linear
+	tails  tails
+}
+
+// Parse reads a model file. It checks the file's checksum, every length in it and the scores of its golden names, and
+// keeps nothing of data.
+func Parse(data []byte) (*Model, error) {
+	m, err := parse(data)
+	if err != nil {
+		return nil, fmt.Errorf("model: %w", err)
+	}
+	return m, nil
+}
+
+func parse(data []byte) (*Model, error) {
+	found, err := sections(data)
+	if err != nil {
+		return nil, err
+	}
+	var m Model
+	if err := json.Unmarshal(found["info"], &m.info); err != nil {
+		return nil, fmt.Errorf("section info: %w", err)
+	}
+	if m.linear, err = parseLinear(found["linear"]); err != nil {
+		return nil, fmt.Errorf("section linear: %w", err)
+	}
+	if m.tails, err = parseTails(found["tails"]); err != nil {
+		return nil, fmt.Errorf("section tails: %w", err)
+	}
+	if err := checkGolden(found["golden"], &m.linear); err != nil {
+		return nil, err
+	}
+	sum := sha256.Sum256(data)
+	m.id = hex.EncodeToString(sum[:])[:12]
+	return &m, nil
+}
+
+// Open reads a model file from disk.
+func Open(path string) (*Model, error) {
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("model: %w", err)
+	}
+	m, err := parse(data)
+	if err != nil {
+		return nil, fmt.Errorf("model %s: %w", path, err)
+	}
+	return m, nil
+}
+
+// Default is the model that the program carries. docs/model-card.md says what it was trained on and what it reaches.
+func Default() (*Model, error) { return Parse(defaultModel) }
+
+// ID is the first 12 hexadecimal digits of the file's SHA-256, as sha256sum prints it.
+func (m *Model) ID() string { return m.id }
+
+// Info says what the model was made from.
+func (m *Model) Info() Info { return m.info }
+
+// Score is the log-odds that an algorithm made the name's label, against a benign name, both being equally likely. It
+// reads nothing of the name but the label. It does not allocate.
+func (m *Model) Score(n features.Name) float32 { return m.linear.Score(n.Label) }
+
+// Tail is the share of clean benign names that score at least as high, from 1/(n+1) to 1. It does not allocate.
+func (m *Model) Tail(score float32) float32 { return m.tails.tail(score) }
+
+// Threshold is the least score whose Tail is at most c. It refuses a confidence that the model's calibration cannot
+// support, and says which is the least.
+func (m *Model) Threshold(c Confidence) (score float32, err error) { return m.tails.threshold(c) }
+
+// Abstains reports whether the label is of a kind that the model cannot tell: shorter than Info.MinLength, or
+// internationalised (RFC 5890), whose A-label looks generated and is not. Score and Tail of such a name mean little.
+func (m *Model) Abstains(label string) bool {
+	return len(label) < m.info.MinLength || strings.HasPrefix(label, "xn--")
+}
+
+// Judge scores a name. It allocates once, for a Domain of its own.
+func (m *Model) Judge(n features.Name) Result {
+	score := m.Score(n)
+	return Result{Domain: strings.Clone(n.Domain), Score: score, Tail: m.Tail(score), Abstain: m.Abstains(n.Label)}
+}

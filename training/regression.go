@@ -1,0 +1,230 @@
+package training
+
+import (
+	"context"
+	"math"
+	"math/rand/v2"
+	"runtime"
+	"sync"
+
+	"referee/classifier"
+	"referee/features"
+)
+
+// Schedule is how the regression is trained. Its values were chosen by folds over the training families; docs/model-card.md
+// has the table.
+type Schedule struct {
+	Seed   uint64  // of every draw
+	Bits   uint    // of the n-gram hash: 1<<Bits weights
+	Epochs int     // passes over the benign names, each beside as many generated ones
+	Rate   float32 // of AdaGrad at the start; it falls to nothing in a straight line
+	Batch  int     // names between two updates
+	Decay  float32 // L2 penalty per update of a weight
+}
+
+// regression is a logistic regression in the making.
+type regression struct {
+	Schedule
+	bias, biasSquares float32
+	weights           []float32
+	squares           []float32 // AdaGrad: sums of squared gradients
+	samples           []sample  // of one batch
+}
+
+// sample is one name of a batch.
+type sample struct {
+	inputs   []uint32
+	gradient float32
+}
+
+// example is a label and what it is.
+type example struct {
+	label     string
+	generated bool
+}
+
+func newRegression(s Schedule) *regression {
+	n := features.NumBins + 1<<s.Bits
+	r := &regression{Schedule: s, weights: make([]float32, n), squares: make([]float32, n), samples: make([]sample, s.Batch)}
+	for i := range r.squares {
+		r.squares[i] = 1e-2
+	}
+	r.biasSquares = 1
+	for i := range r.samples {
+		r.samples[i].inputs = make([]uint32, 0, features.BinsPerLabel+features.MaxGrams)
+	}
+	return r
+}
+
+// train runs the whole schedule: benign names beside as many draws from the families, evenly.
+//
+// It has the same result whatever GOMAXPROCS: within a batch the gradients depend on the weights before it alone, and each
+// weight is updated by one goroutine, in the order of the batch.
+func (r *regression) train(ctx context.Context, benign []string, families [][]string, progress func(done, total int)) error {
+	draw := newSampler(r.Seed, benign, families)
+	workers := min(runtime.GOMAXPROCS(0), 8)
+	total := r.Epochs * draw.perEpoch()
+	done := 0
+	for range r.Epochs {
+		for batch := range draw.epoch(r.Batch) {
+			if err := ctx.Err(); err != nil {
+				return err
+			}
+			rate := r.Rate * (1 - float32(done)/float32(total))
+			r.step(batch, rate, workers)
+			done += len(batch)
+			progress(done, total)
+		}
+	}
+	return nil
+}
+
+func (r *regression) step(batch []example, rate float32, workers int) {
+	parallel(workers, func(w int) {
+		for i := w * len(batch) / workers; i < (w+1)*len(batch)/workers; i++ {
+			r.samples[i].read(batch[i], r)
+		}
+	})
+	parallel(workers, func(w int) {
+		for i := range batch {
+			s := &r.samples[i]
+			for _, input := range s.inputs {
+				if int(input)%workers == w {
+					descend(&r.weights[input], &r.squares[input], s.gradient, rate, r.Decay)
+				}
+			}
+			if w == 0 {
+				descend(&r.bias, &r.biasSquares, s.gradient, rate, 0)
+			}
+		}
+	})
+}
+
+func (s *sample) read(e example, r *regression) {
+	s.inputs = inputs(s.inputs[:0], e.label, r.Bits)
+	score := r.bias
+	for _, input := range s.inputs {
+		score += r.weights[input]
+	}
+	s.gradient = float32(1 / (1 + math.Exp(-float64(score))))
+	if e.generated {
+		s.gradient--
+	}
+}
+
+// descend is one step of AdaGrad (Duchi, Hazan and Singer, JMLR 12, 2011). The conversions keep compilers from fusing
+// multiplications and additions, which would round otherwise on some machines.
+func descend(weight, squares *float32, gradient, rate, decay float32) {
+	g := gradient + float32(decay**weight)
+	*squares += float32(g * g)
+	*weight -= float32(rate*g) / float32(math.Sqrt(float64(*squares)))
+}
+
+// inputs are the places of the weights that a label reads: bins, then n-grams behind them, as classifier.Linear has them.
+func inputs(dst []uint32, label string, bits uint) []uint32 {
+	dst = features.Lex(label).AppendBins(dst)
+	n := len(dst)
+	dst = features.AppendGrams(dst, label, bits)
+	for i := range dst[n:] {
+		dst[n+i] += features.NumBins
+	}
+	return dst
+}
+
+// quantise rounds the weights to 16 bits.
+func (r *regression) quantise() classifier.Linear {
+	largest := float32(1e-6)
+	for _, w := range r.weights {
+		largest = max(largest, w, -w)
+	}
+	l := classifier.Linear{Bits: r.Bits, Scale: largest / math.MaxInt16, Weights: make([]int16, len(r.weights))}
+	round := func(w float32) float64 { return math.RoundToEven(float64(w) / float64(l.Scale)) }
+	l.Bias = int32(round(r.bias))
+	for i, w := range r.weights {
+		l.Weights[i] = int16(max(-math.MaxInt16, min(math.MaxInt16, round(w))))
+	}
+	return l
+}
+
+func parallel(workers int, work func(w int)) {
+	if workers == 1 {
+		work(0)
+		return
+	}
+	var wg sync.WaitGroup
+	for w := range workers {
+		wg.Go(func() { work(w) })
+	}
+	wg.Wait()
+}
+
+// sampler draws epochs.
+type sampler struct {
+	random   *rand.Rand
+	benign   []string
+	families []*family
+	quotas   []int
+	examples []example
+}
+
+// family deals its names out in random order, again and again.
+type family struct {
+	names []string
+	next  int
+}
+
+// fullFamily is the number of names from which a family is drawn as often as any other; a smaller one is drawn less, in
+// proportion, so that a handful of names is not learned by heart.
+const fullFamily = 2000
+
+func newSampler(seed uint64, benign []string, families [][]string) *sampler {
+	s := &sampler{random: rand.New(rand.NewPCG(seed, 0x7265666572656572)), benign: benign}
+	shares := 0.0
+	for _, names := range families {
+		shares += min(1, float64(len(names))/fullFamily)
+	}
+	for _, names := range families {
+		share := min(1, float64(len(names))/fullFamily)
+		s.quotas = append(s.quotas, int(math.Ceil(float64(len(benign))*share/shares)))
+		s.families = append(s.families, &family{names: append([]string(nil), names...)})
+	}
+	return s
+}
+
+func (s *sampler) perEpoch() int {
+	n := len(s.benign)
+	for _, quota := range s.quotas {
+		n += quota
+	}
+	return n
+}
+
+// epoch yields batches of at most size examples, in random order.
+func (s *sampler) epoch(size int) func(yield func([]example) bool) {
+	s.examples = s.examples[:0]
+	for _, label := range s.benign {
+		s.examples = append(s.examples, example{label, false})
+	}
+	for i, f := range s.families {
+		for range s.quotas[i] {
+			s.examples = append(s.examples, example{f.deal(s.random), true})
+		}
+	}
+	s.random.Shuffle(len(s.examples), func(i, j int) { s.examples[i], s.examples[j] = s.examples[j], s.examples[i] })
+	return func(yield func([]example) bool) {
+		for i := 0; i < len(s.examples); i += size {
+			if !yield(s.examples[i:min(i+size, len(s.examples))]) {
+				return
+			}
+		}
+	}
+}
+
+func (f *family) deal(random *rand.Rand) string {
+	if f.next == 0 {
+		random.Shuffle(len(f.names), func(i, j int) { f.names[i], f.names[j] = f.names[j], f.names[i] })
+	}
+	name := f.names[f.next]
+	f.next = (f.next + 1) % len(f.names)
+	return name
+}
