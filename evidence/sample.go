@@ -1,0 +1,141 @@
+package evidence
+
+import (
+	"cmp"
+	"math"
+	"slices"
+	"unique"
+)
+
+// Item is one distinct thing in a Sample: a network that a name was seen from, or an external name that a client sent.
+type Item struct {
+	Hash  uint64  // keyed hash of the thing: uniform, and unknown to clients
+	Seen  uint32  // last seen, Unix seconds
+	Count uint32  // sightings of it, up to the largest uint32
+	Tail  float32 // of a name: its benign tail when last seen, 1 if it is exempt or the model abstains. Of a network: 0
+	Score float32 // of a name: its score when last seen. Of a network: 0
+
+	domain unique.Handle[string] // of a name that was interesting when last seen; one copy, however many clients sent it
+}
+
+// Domain is the name itself if it was interesting (Config.Interest) when last seen, else "": nobody will ask for it.
+func (it Item) Domain() string {
+	if it.domain == (unique.Handle[string]{}) {
+		return ""
+	}
+	return it.domain.Value()
+}
+
+// Sample holds distinct things: all of them while they are few, and above that a uniform sample from which their
+// number, and the share of those with a property, can be estimated. It is a bottom-k sample (Cohen and Kaplan 2007;
+// "theta sketch" at Apache DataSketches): of all hashes ever put in, those below a limit are kept, and the limit falls
+// so that at most k are. Things leave it again by age. Merging is commutative and associative, and idempotent for
+// everything but Count, which adds up.
+//
+// The zero Sample is empty and exact.
+type Sample struct {
+	items   []Item // ascending by Hash, all below limit
+	limit   uint64 // 0: nothing was ever left out
+	dropped uint32 // when a thing at or above limit was last seen, Unix seconds
+	oldest  uint32 // no item was last seen before this, Unix seconds
+}
+
+// Items returns what is in the sample, ascending by Hash. It must not be changed.
+func (s *Sample) Items() []Item { return s.items }
+
+// Exact says whether the sample holds all that there is, so that every count of it is exact.
+func (s *Sample) Exact() bool { return s.limit == 0 }
+
+// Estimate turns a number of items with some property into the number of things that have it: the same number if
+// the sample is exact, else the unbiased estimate n/p, where p is the share of all hashes that is below the limit. Its
+// relative standard error is at most 1/√(k−1) for all items: 18 % at k = 32, 13 % at 64.
+func (s *Sample) Estimate(n int) float64 {
+	if s.Exact() {
+		return float64(n)
+	}
+	return float64(n) * math.Exp2(64) / float64(s.limit)
+}
+
+// Distinct is the number of distinct things, estimated if the sample is not exact, rounded.
+func (s *Sample) Distinct() int { return int(math.Round(s.Estimate(len(s.items)))) }
+
+// add puts one thing in, or one more sighting of it, and keeps at most k.
+func (s *Sample) add(it Item, k int) {
+	if s.limit != 0 && it.Hash >= s.limit {
+		s.dropped = max(s.dropped, it.Seen)
+		return
+	}
+	i, found := s.find(it.Hash)
+	if found {
+		s.items[i] = join(s.items[i], it)
+		return
+	}
+	if len(s.items) == 0 {
+		s.oldest = it.Seen
+	}
+	s.oldest = min(s.oldest, it.Seen)
+	s.items = slices.Insert(s.items, i, it)
+	s.trim(k)
+}
+
+func (s *Sample) find(hash uint64) (int, bool) {
+	return slices.BinarySearchFunc(s.items, hash, func(it Item, h uint64) int { return cmp.Compare(it.Hash, h) })
+}
+
+// trim lowers the limit until at most k items are below it.
+func (s *Sample) trim(k int) {
+	if len(s.items) > k {
+		s.limit = s.items[k].Hash
+	}
+	for n := len(s.items); n > 0 && s.limit != 0 && s.items[n-1].Hash >= s.limit; n-- {
+		s.dropped = max(s.dropped, s.items[n-1].Seen)
+		s.items[n-1] = Item{} // let its domain go
+		s.items = s.items[:n-1]
+	}
+}
+
+// merge puts all of o in.
+func (s *Sample) merge(o *Sample, k int) {
+	if o.limit != 0 && (s.limit == 0 || o.limit < s.limit) {
+		s.limit = o.limit
+	}
+	s.dropped = max(s.dropped, o.dropped)
+	s.trim(k)
+	for _, it := range o.items {
+		s.add(it, k)
+	}
+}
+
+// join is what is known of one thing from two sources: counts add, the rest is the newer's. Where both are of the same
+// second the more suspicious wins, so that the order of joining does not matter.
+func join(a, b Item) Item {
+	newer := a
+	if cmp.Or(cmp.Compare(a.Seen, b.Seen), cmp.Compare(b.Tail, a.Tail), cmp.Compare(a.Score, b.Score),
+		cmp.Compare(a.Domain(), b.Domain())) < 0 {
+		newer = b
+	}
+	newer.Count = addCapped(a.Count, b.Count)
+	return newer
+}
+
+func addCapped[T uint32 | uint64](a, b T) T {
+	if a+b < a {
+		return ^T(0)
+	}
+	return a + b
+}
+
+// prune forgets what was last seen before since. Once all that was ever left out is that old, the sample is exact again.
+func (s *Sample) prune(since uint32) {
+	if s.limit != 0 && s.dropped < since {
+		s.limit, s.dropped = 0, 0
+	}
+	if s.oldest >= since || len(s.items) == 0 {
+		return
+	}
+	s.items = slices.DeleteFunc(s.items, func(it Item) bool { return it.Seen < since })
+	s.oldest = math.MaxUint32
+	for _, it := range s.items {
+		s.oldest = min(s.oldest, it.Seen)
+	}
+}

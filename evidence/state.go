@@ -1,0 +1,243 @@
+package evidence
+
+import (
+	"encoding/binary"
+	"iter"
+	"math"
+	"math/bits"
+	"net/netip"
+	"time"
+	"unique"
+
+	"github.com/dchest/siphash"
+)
+
+const (
+	networksKept = 32 // networks in a name's sample: exact up to that, 18 % standard error above
+	namesKept    = 64 // names in a client's sample: exact up to that, 13 % above; a NAT of an office has fewer
+
+	expirePerCall = 4096 // entries that one Expire removes at most: about a millisecond
+)
+
+// Name is what is known of one suspicious name.
+type Name struct {
+	Domain    string
+	Score     float32 // when last seen
+	Tail      float32 // when last seen; 1 if it was exempt then, or the model abstained
+	First     int64   // Unix nanoseconds
+	Last      int64   // Unix nanoseconds
+	Sightings uint64  // since First, from anywhere
+	Networks  Sample  // distinct client networks within the window (NetworkPrefix)
+}
+
+// Client is what is known of one client.
+type Client struct {
+	Prefix    netip.Prefix // ClientPrefix
+	First     int64        // Unix nanoseconds
+	Last      int64        // Unix nanoseconds
+	Sightings uint64       // requests with an external name, since First
+	Names     Sample       // distinct external names within the window
+}
+
+// State is the evidence. One goroutine owns it: it has no locks. It does no I/O and has no clock: time comes with the
+// sightings and with Expire.
+type State struct {
+	cfg     Config
+	k0, k1  uint64
+	names   table[string, Name]
+	clients table[clientKey, Client]
+	horizon uint32 // what was last seen before this is forgotten, Unix seconds
+}
+
+// clientKey is a ClientPrefix as a short string: 4 or 8 bytes.
+type clientKey string
+
+// New returns an empty State. The configuration must be valid.
+func New(cfg Config, key Key) *State {
+	return &State{
+		cfg:     cfg,
+		k0:      binary.LittleEndian.Uint64(key[:8]),
+		k1:      binary.LittleEndian.Uint64(key[8:]),
+		names:   newTable[string, Name](cfg.MaxNames),
+		clients: newTable[clientKey, Client](cfg.MaxClients),
+	}
+}
+
+// Add takes one sighting in. It keeps no reference to si's strings.
+func (s *State) Add(si Sighting) {
+	si.Time = max(0, min(si.Time, maxTime))
+	tail := si.Result.Tail
+	if si.Exempt || si.Result.Abstain {
+		tail = 1
+	}
+	it := Item{Seen: seconds(si.Time), Count: 1, Tail: tail, Score: si.Result.Score}
+	if float64(tail) <= s.cfg.Interest && validDomain(si.Result.Domain) {
+		it.domain = unique.Make(si.Result.Domain)
+	}
+	s.addName(si, it)
+	if si.Client.IsValid() {
+		it.Hash = s.hash([]byte(si.Result.Domain))
+		s.addClient(si, it)
+	}
+}
+
+func (s *State) addName(si Sighting, it Item) {
+	e := s.names.index[si.Result.Domain]
+	if e == nil {
+		domain := it.Domain()
+		if domain == "" {
+			return // one of the countless ordinary names
+		}
+		e = s.names.add(domain, Name{Domain: domain, First: si.Time, Last: si.Time})
+	}
+	n := &e.value
+	if si.Time >= n.Last {
+		n.Score, n.Tail, n.Last = it.Score, it.Tail, si.Time
+	}
+	n.First = min(n.First, si.Time)
+	n.Sightings = addCapped(n.Sightings, 1)
+	n.Networks.prune(s.horizon)
+	if si.Client.IsValid() {
+		network := NetworkPrefix(si.Client).Addr().As16()
+		n.Networks.add(Item{Hash: s.hash(network[:]), Seen: it.Seen, Count: 1}, networksKept)
+	}
+	s.names.mark(e)
+	s.names.touch(e, nameClass(n), it.Seen)
+}
+
+func (s *State) addClient(si Sighting, it Item) {
+	prefix := ClientPrefix(si.Client)
+	key := keyOf(prefix)
+	e := s.clients.index[key]
+	if e == nil {
+		e = s.clients.add(key, Client{Prefix: prefix, First: si.Time, Last: si.Time})
+	}
+	c := &e.value
+	c.First, c.Last = min(c.First, si.Time), max(c.Last, si.Time)
+	c.Sightings = addCapped(c.Sightings, 1)
+	c.Names.prune(s.horizon)
+	c.Names.add(it, namesKept)
+	s.clients.mark(e)
+	s.clients.touch(e, clientClass(c), it.Seen)
+}
+
+// nameClass ranks a name by its witnesses: 1, 2–3, 4–7, 8 and more networks.
+func nameClass(n *Name) uint8 {
+	return uint8(max(0, min(bits.Len(uint(n.Networks.Distinct()))-1, classes-1)))
+}
+
+// suspects is the lowest class of clients with an interesting name.
+const suspects = 2
+
+// clientClass ranks a client: one ordinary name, several, one or two interesting ones, three and more.
+func clientClass(c *Client) uint8 {
+	interesting := 0
+	for i := range c.Names.items {
+		if c.Names.items[i].domain != (unique.Handle[string]{}) {
+			if interesting++; interesting == 3 {
+				return 3
+			}
+		}
+	}
+	switch {
+	case interesting > 0:
+		return suspects
+	case len(c.Names.items) > 1:
+		return 1
+	}
+	return 0
+}
+
+func (s *State) hash(b []byte) uint64 { return siphash.Hash(s.k0, s.k1, b) }
+
+func keyOf(p netip.Prefix) clientKey {
+	if a := p.Addr(); a.Is4() {
+		b := a.As4()
+		return clientKey(b[:])
+	}
+	b := p.Addr().As16()
+	return clientKey(b[:8])
+}
+
+// maxTime is the last moment that fits an Item's seconds, in Unix nanoseconds: in 2106.
+const maxTime = math.MaxUint32 * int64(time.Second)
+
+// seconds is a time for an Item, in Unix seconds.
+func seconds(nanoseconds int64) uint32 {
+	return uint32(max(0, min(nanoseconds, maxTime)) / int64(time.Second))
+}
+
+// Expire forgets what was last seen a window before now: a bounded number of entries each time, so call it each tick.
+func (s *State) Expire(now time.Time) {
+	s.horizon = seconds(now.Add(-s.cfg.Window).UnixNano())
+	s.names.expire(s.horizon, expirePerCall)
+	s.clients.expire(s.horizon, expirePerCall)
+}
+
+// Names iterates over the suspicious names, those with the most witnesses first. The State must not change meanwhile,
+// and what is yielded is only valid until it does.
+func (s *State) Names() iter.Seq[*Name] {
+	return func(yield func(*Name) bool) {
+		for e := range s.names.all(0) {
+			e.value.Networks.prune(s.horizon)
+			if !yield(&e.value) {
+				return
+			}
+		}
+	}
+}
+
+// Clients iterates over all clients, as Names does.
+func (s *State) Clients() iter.Seq[*Client] { return s.clientsFrom(0) }
+
+// Suspects iterates over the clients that sent at least one interesting name, as Names does.
+func (s *State) Suspects() iter.Seq[*Client] { return s.clientsFrom(suspects) }
+
+func (s *State) clientsFrom(class int) iter.Seq[*Client] {
+	return func(yield func(*Client) bool) {
+		for e := range s.clients.all(class) {
+			e.value.Names.prune(s.horizon)
+			if !yield(&e.value) {
+				return
+			}
+		}
+	}
+}
+
+// Name is what is known of a domain, or nil. It is valid until the State changes.
+func (s *State) Name(domain string) *Name {
+	e := s.names.index[domain]
+	if e == nil {
+		return nil
+	}
+	e.value.Networks.prune(s.horizon)
+	return &e.value
+}
+
+// Client is what is known of the client with this address, or nil. It is valid until the State changes.
+func (s *State) Client(a netip.Addr) *Client {
+	e := s.clients.index[keyOf(ClientPrefix(a))]
+	if e == nil {
+		return nil
+	}
+	e.value.Names.prune(s.horizon)
+	return &e.value
+}
+
+// Sizes says how full the State is, for metrics.
+type Sizes struct {
+	Names, Clients, Suspects       int
+	EvictedNames, EvictedClients   uint64 // since New: pushed out before their time
+	ChangedNames, ChangedClients   int    // rows that the next Changes will give
+	NamesCapacity, ClientsCapacity int
+}
+
+// Sizes returns the present sizes.
+func (s *State) Sizes() Sizes {
+	return Sizes{
+		Names: s.names.len(), Clients: s.clients.len(), Suspects: s.clients.from(suspects),
+		EvictedNames: s.names.evicted, EvictedClients: s.clients.evicted,
+		ChangedNames: len(s.names.dirty), ChangedClients: len(s.clients.dirty),
+		NamesCapacity: s.cfg.MaxNames, ClientsCapacity: s.cfg.MaxClients,
+	}
+}
