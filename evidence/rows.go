@@ -172,7 +172,9 @@ func encodeSample(b []byte, s *Sample, last uint32, names bool) []byte {
 	return b
 }
 
-func appendFloat(b []byte, f float32) []byte { return binary.LittleEndian.AppendUint32(b, math.Float32bits(f)) }
+func appendFloat(b []byte, f float32) []byte {
+	return binary.LittleEndian.AppendUint32(b, math.Float32bits(f))
+}
 
 // DecodeName reads a row of KindName.
 func DecodeName(r Row) (Name, error) {

@@ -49,11 +49,14 @@ func (s *Sample) Exact() bool { return s.limit == 0 }
 // Estimate turns a number of items with some property into the number of things that have it: the same number if
 // the sample is exact, else the unbiased estimate n/p, where p is the share of all hashes that is below the limit. Its
 // relative standard error is at most 1/√(k−1) for all items: 18 % at k = 32, 13 % at 64.
-func (s *Sample) Estimate(n int) float64 {
+func (s *Sample) Estimate(n int) float64 { return s.Scale(float64(n)) }
+
+// Scale is Estimate for any sum over items.
+func (s *Sample) Scale(sum float64) float64 {
 	if s.Exact() {
-		return float64(n)
+		return sum
 	}
-	return float64(n) * math.Exp2(64) / float64(s.limit)
+	return sum * math.Exp2(64) / float64(s.limit)
 }
 
 // Distinct is the number of distinct things, estimated if the sample is not exact, rounded.

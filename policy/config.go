@@ -1,0 +1,151 @@
+package policy
+
+import (
+	"bufio"
+	"errors"
+	"fmt"
+	"net/netip"
+	"os"
+	"strings"
+	"time"
+
+	"referee/classifier"
+	"referee/features"
+)
+
+// Config says how sure to be, of what, and who is never blocked.
+type Config struct {
+	Confidence classifier.Confidence `yaml:"confidence" default:"balanced" help:"How rare a benign name must score as high before a name is flagged: sensitive (1 in 1,000), balanced (1 in 10,000), strict (1 in 100,000), or a number such as 0.9999."`
+	NeverBlock NeverBlock            `yaml:"never-block" embed:"" prefix:"never-block-"`
+	Name       NameRule              `yaml:"name" embed:"" prefix:"name-"`
+	Client     ClientRule            `yaml:"client" embed:"" prefix:"client-"`
+}
+
+// NeverBlock lists what is never blocked, whatever speaks against it.
+type NeverBlock struct {
+	Hosts            []string       `yaml:"hosts" help:"Your own hosts. They and all hosts under them are never blocked, and a Referer of theirs is not external: it is no evidence for or against anybody."`
+	Suffixes         []string       `yaml:"suffixes" help:"Domains of others (partners, advertising networks) that are never blocked, with all hosts under them."`
+	DomainsFile      string         `yaml:"domains-file" help:"A file of further such domains, one a line, # begins a comment: for lists that other tools write."`
+	Clients          []netip.Prefix `yaml:"clients" help:"Client ranges that are never blocked: offices, monitoring, crawlers that you trust. Private, reserved and special-purpose ranges never are."`
+	Popular          bool           `yaml:"popular" default:"true" negatable:"" help:"Never block names that stood in the top lists of several years, nor search engines and social sites: an attacker may send any of them."`
+	ClosedRegistries bool           `yaml:"closed-registries" default:"true" negatable:"" help:"Never block names under registries closed to the public (.gov, .mil, .edu, .int and their country forms): nobody generates names there, and small towns look generated."`
+}
+
+// NameRule is the evidence that a flagged name needs before it is a hit.
+type NameRule struct {
+	MinNetworks  int           `yaml:"min-networks" default:"2" help:"Distinct client networks (/24, /48) that sent it within the window: at least 2, so that nobody alone can have a name blocked."`
+	MinSightings int           `yaml:"min-sightings" default:"3" help:"Requests that carried it."`
+	TTL          time.Duration `yaml:"ttl" default:"168h" help:"How long it stays blocked after it was last seen."`
+}
+
+// ClientRule is the evidence against a client that makes it a hit.
+type ClientRule struct {
+	MinFlagged int           `yaml:"min-flagged" default:"3" help:"Distinct flagged names that it sent within the window: 3 at a name error of 1 in 1,000 err for 1 client in 100 million, 2 for 3 in a million."`
+	MinShare   float64       `yaml:"min-share" default:"0.5" help:"More than this share of its distinct external names must be flagged: without it a busy NAT is blocked for a few odd names among many."`
+	TTL        time.Duration `yaml:"ttl" default:"24h" help:"How long it stays blocked after its last flagged request. Addresses change hands: keep it short."`
+}
+
+const (
+	minTTL = time.Minute
+	maxTTL = 90 * 24 * time.Hour
+)
+
+// Validate refuses rules that would block on one word, and lists that hold no domains.
+func (c Config) Validate() error {
+	ttl := func(key string, v, usual time.Duration) error {
+		if v < minTTL || v > maxTTL {
+			return fmt.Errorf("%s: %s is not between %s and %s; the default is %s", key, v, minTTL, maxTTL, usual)
+		}
+		return nil
+	}
+	var errs []error
+	if err := c.Confidence.Validate(); err != nil {
+		errs = append(errs, err)
+	}
+	if n := c.Name.MinNetworks; n < 2 {
+		errs = append(errs, fmt.Errorf("name.min-networks: %d lets a single client have a name blocked; use 2 or more", n))
+	}
+	if n := c.Name.MinSightings; n < 1 {
+		errs = append(errs, fmt.Errorf("name.min-sightings: %d is no number of requests; use 1 or more (the default is 3)", n))
+	}
+	if n := c.Client.MinFlagged; n < 2 {
+		errs = append(errs, fmt.Errorf("client.min-flagged: %d blocks a client for one name; use 2 or more (the default is 3)", n))
+	}
+	if s := c.Client.MinShare; !(s >= 0 && s < 1) {
+		errs = append(errs, fmt.Errorf("client.min-share: %v is not a share from 0 to below 1; the default is 0.5", s))
+	}
+	errs = append(errs, ttl("name.ttl", c.Name.TTL, 168*time.Hour), ttl("client.ttl", c.Client.TTL, 24*time.Hour))
+	var p features.Parser
+	for _, list := range []struct {
+		key   string
+		hosts []string
+	}{{"never-block.hosts", c.NeverBlock.Hosts}, {"never-block.suffixes", c.NeverBlock.Suffixes}} {
+		for _, h := range list.hosts {
+			if _, err := hostName(&p, h); err != nil {
+				errs = append(errs, fmt.Errorf("%s: %w", list.key, err))
+			}
+		}
+	}
+	for _, c := range c.NeverBlock.Clients {
+		if !c.IsValid() {
+			errs = append(errs, errors.New("never-block.clients: an empty range; write CIDRs such as 198.51.100.0/24"))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// hostName reads a host or domain as the owner wrote it, as an A-label in lower case. Intranet names and whole public
+// suffixes are good too: they cannot be a Name, but be Own or hold one.
+func hostName(p *features.Parser, s string) (string, error) {
+	s = strings.ToLower(strings.TrimSuffix(strings.TrimPrefix(strings.TrimSpace(s), "*."), "."))
+	n, reason := p.Bare([]byte(s))
+	switch reason {
+	case features.Named:
+		if strings.ContainsAny(s, ":/?#@") {
+			return "", fmt.Errorf("%q is a URL; write the host alone, such as %s", s, n.Host)
+		}
+		return strings.Clone(n.Host), nil
+	case features.NotPublic:
+		if isPlainHost(s) {
+			return s, nil
+		}
+	}
+	return "", fmt.Errorf("%q is no host name; write one such as www.example.com", s)
+}
+
+func isPlainHost(s string) bool {
+	for _, c := range []byte(s) {
+		if !(c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c == '-' || c == '.' || c == '_') {
+			return false
+		}
+	}
+	return s != ""
+}
+
+// readDomains reads a list of domains, one a line.
+func readDomains(path string) (domains []string, err error) {
+	const way = "correct or remove it, or set never-block.domains-file to another list"
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("never-block.domains-file: %w", err)
+	}
+	defer f.Close()
+	var p features.Parser
+	lines := bufio.NewScanner(f)
+	for n := 1; lines.Scan(); n++ {
+		text := strings.TrimPrefix(lines.Text(), "\ufeff")
+		text, _, _ = strings.Cut(text, "#")
+		if text = strings.TrimSpace(text); text == "" {
+			continue
+		}
+		d, err := hostName(&p, text)
+		if err != nil {
+			return nil, fmt.Errorf("%s:%d: %w; %s", path, n, err, way)
+		}
+		domains = append(domains, d)
+	}
+	if err := lines.Err(); err != nil {
+		return nil, fmt.Errorf("%s: after %d domains: %w; %s", path, len(domains), err, way)
+	}
+	return domains, nil
+}

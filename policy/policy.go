@@ -1,0 +1,223 @@
+package policy
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"referee/classifier"
+	"referee/features"
+)
+
+// Policy decides by one configuration and one model. It is immutable and safe for concurrent use.
+type Policy struct {
+	cfg       Config
+	id        string
+	model     string
+	threshold float32
+	own       map[string]struct{} // own hosts: they and all under them
+	suffixes  map[string]struct{} // other domains of the owner's choice: likewise
+	parents   map[string]struct{} // what own and suffixes are under: to block it would block them
+	popular   *popular            // nil: off
+	clients   ranges
+}
+
+// New makes a Policy. It reads never-block.domains-file. It refuses a confidence that the model's calibration cannot support.
+func New(cfg Config, m *classifier.Model) (*Policy, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, fmt.Errorf("policy: %w", err)
+	}
+	if _, err := m.Threshold(cfg.Confidence); err != nil {
+		return nil, fmt.Errorf("policy: %w", err)
+	}
+	suffixes := cfg.NeverBlock.Suffixes
+	if path := cfg.NeverBlock.DomainsFile; path != "" {
+		more, err := readDomains(path)
+		if err != nil {
+			return nil, fmt.Errorf("policy: %w", err)
+		}
+		suffixes = slices.Concat(suffixes, more)
+	}
+	p := &Policy{
+		cfg:       cfg,
+		model:     m.ID(),
+		threshold: float32(cfg.Confidence),
+		own:       map[string]struct{}{},
+		suffixes:  map[string]struct{}{},
+		parents:   map[string]struct{}{},
+		clients:   newRanges(special, cfg.NeverBlock.Clients),
+	}
+	if err := p.list(p.own, cfg.NeverBlock.Hosts); err != nil {
+		return nil, fmt.Errorf("policy: never-block.hosts: %w", err)
+	}
+	if err := p.list(p.suffixes, suffixes); err != nil {
+		return nil, fmt.Errorf("policy: never-block.suffixes: %w", err)
+	}
+	if cfg.NeverBlock.Popular {
+		var err error
+		if p.popular, err = parsePopular(popularFilter); err != nil {
+			return nil, fmt.Errorf("policy: %w", err)
+		}
+	}
+	p.id = p.hash()
+	return p, nil
+}
+
+// list puts hosts into a set, and their parents into parents.
+func (p *Policy) list(set map[string]struct{}, hosts []string) error {
+	var parser features.Parser
+	for _, h := range hosts {
+		host, err := hostName(&parser, h)
+		if err != nil {
+			return err
+		}
+		set[host] = struct{}{}
+		for _, rest, found := strings.Cut(host, "."); found; _, rest, found = strings.Cut(rest, ".") {
+			p.parents[rest] = struct{}{}
+		}
+	}
+	return nil
+}
+
+// hash names the configuration as it takes effect: equal rules and lists give equal ids, whatever file they stand in.
+func (p *Policy) hash() string {
+	h := sha256.New()
+	c := p.cfg
+	fmt.Fprintln(h, "policy 1", p.model, p.threshold, c.Name, c.Client, c.NeverBlock.ClosedRegistries)
+	for _, set := range []map[string]struct{}{p.own, p.suffixes} {
+		names := make([]string, 0, len(set))
+		for n := range set {
+			names = append(names, n)
+		}
+		slices.Sort(names)
+		fmt.Fprintln(h, names)
+	}
+	for _, r := range p.clients {
+		fmt.Fprintln(h, r.first, r.last)
+	}
+	if p.popular != nil {
+		fmt.Fprintf(h, "%x\n", p.popular.sum)
+	}
+	return hex.EncodeToString(h.Sum(nil))[:12]
+}
+
+// ID is 12 hexadecimal digits that name this configuration with this model.
+func (p *Policy) ID() string { return p.id }
+
+// Model is the id of the model that this policy was made for.
+func (p *Policy) Model() string { return p.model }
+
+// Threshold is the benign tail at and below which a name is flagged.
+func (p *Policy) Threshold() float32 { return p.threshold }
+
+// Exemption says why a name is never blocked.
+type Exemption uint8
+
+const (
+	NotExempt      Exemption = iota
+	Own                      // the owner's own host, or what holds it
+	Listed                   // on the owner's lists, or what holds a domain on them
+	ClosedRegistry           // under a registry closed to the public
+	Popular                  // in the filter of popular names
+	numExemptions
+)
+
+// NumExemptions is the number of Exemptions, for tables of counters.
+const NumExemptions = int(numExemptions)
+
+// String is one stable lower-case word: a metric label, a key of counts.
+func (e Exemption) String() string {
+	return [numExemptions + 1]string{"none", "own", "listed", "closed-registry", "popular", "unknown"}[min(e, numExemptions)]
+}
+
+// words is what is said of an exempt name in a sentence: "it is …".
+func (e Exemption) words() string {
+	return [numExemptions + 1]string{"not exempt", "one of your own hosts, or holds one", "on your never-block list, or holds what is",
+		"under a registry closed to the public", "a popular name", "exempt"}[min(e, numExemptions)]
+}
+
+// String is one stable lower-case word: a metric label, the last column of a table.
+func (v Verdict) String() string {
+	return [numVerdicts + 1]string{"invalid", "benign", "dga", "abstain", "exempt", "unknown"}[min(v, numVerdicts)]
+}
+
+// Judge says what is to be thought of one name with the model's result for it: exempt before abstain before the score. It
+// does not allocate.
+func (p *Policy) Judge(n features.Name, r classifier.Result) (Verdict, Exemption) {
+	if e := p.Exempts(n); e != NotExempt {
+		return Exempt, e
+	}
+	switch {
+	case r.Abstain:
+		return Abstain, NotExempt
+	case r.Tail <= p.threshold:
+		return DGA, NotExempt
+	}
+	return Benign, NotExempt
+}
+
+// Exempts says whether, and why, a name is never blocked. It does not allocate.
+func (p *Policy) Exempts(n features.Name) Exemption {
+	if len(p.parents)+len(p.own)+len(p.suffixes) > 0 {
+		if e := p.listed(n); e != NotExempt {
+			return e
+		}
+	}
+	if p.cfg.NeverBlock.ClosedRegistries && len(n.Domain) > len(n.Label) && isClosedRegistry(n.Domain[len(n.Label)+1:]) {
+		return ClosedRegistry
+	}
+	if p.popular != nil && p.popular.contains(n.Domain) {
+		return Popular
+	}
+	return NotExempt
+}
+
+// listed looks the host up, and what it is under; and whether its domain holds something listed, since to block a
+// domain is to block every host under it.
+func (p *Policy) listed(n features.Name) Exemption {
+	if p.Own(n.Host) {
+		return Own
+	}
+	if under(p.suffixes, n.Host) {
+		return Listed
+	}
+	if _, holds := p.parents[n.Domain]; holds {
+		for h := range p.own {
+			if strings.HasSuffix(h, n.Domain) && h[len(h)-len(n.Domain)-1] == '.' {
+				return Own
+			}
+		}
+		return Listed
+	}
+	return NotExempt
+}
+
+// Own reports whether a host (lower case, no trailing dot) is one of the owner's, or under one. It does not allocate.
+func (p *Policy) Own(host string) bool { return under(p.own, host) }
+
+func under(set map[string]struct{}, host string) bool {
+	if len(set) == 0 {
+		return false
+	}
+	for {
+		if _, found := set[host]; found {
+			return true
+		}
+		i := strings.IndexByte(host, '.')
+		if i < 0 {
+			return false
+		}
+		host = host[i+1:]
+	}
+}
+
+// ExemptClient reports whether a client is never blocked: because the owner says so, or because the address is no single
+// client on the public internet (private, loopback, link-local, carrier-grade NAT, multicast, documentation, reserved and
+// other special-purpose ranges). The zero Addr is exempt. It does not allocate.
+func (p *Policy) ExemptClient(a netip.Addr) bool {
+	a = a.Unmap().WithZone("")
+	return !a.IsValid() || p.clients.contains(a)
+}
