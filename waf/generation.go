@@ -41,12 +41,14 @@ type Generation struct {
 	Error   string    `json:"error,omitempty"`
 }
 
-// Entry is a hit as it stands in a WAF set.
+// Entry is a hit as it stands in a WAF set, or what was found in the set and adopted: see Plan.
 type Entry struct {
 	Kind    SetKind   `json:"kind"`
-	Value   string    `json:"value"` // a domain or a CIDR
+	Value   string    `json:"value"` // a domain or a CIDR; a whole pattern when Raw
 	Rank    float64   `json:"rank"`
 	Expires time.Time `json:"expires"`
+	Adopted bool      `json:"adopted,omitempty"` // found in the set, known to no hit
+	Raw     bool      `json:"raw,omitempty"`     // an adopted pattern that is not of Referee's form
 }
 
 // Journal is written before AWS is. Propose must be durable when it returns.
@@ -54,5 +56,6 @@ type Journal interface {
 	Propose(ctx context.Context, g Generation) (id int64, err error)
 	Settle(ctx context.Context, id int64, outcome Outcome, message string) error
 	// Latest returns the newest generation of each set that was Planned, Written or Shadow, for reconciling at a start.
+	// It says which items are known, until when each entry may stay, and what was about to leave.
 	Latest(ctx context.Context) ([]Generation, error)
 }

@@ -1,0 +1,154 @@
+package waf
+
+import (
+	"errors"
+	"fmt"
+	"net/url"
+	"strings"
+	"time"
+)
+
+// Mode says what becomes of a plan.
+type Mode string
+
+const (
+	ModeShadow  Mode = "shadow"  // it is journaled and shown: nothing is written to AWS
+	ModeEnforce Mode = "enforce" // it is written
+)
+
+// Config is the waf section of the configuration.
+type Config struct {
+	// Mode is the sidecar's own key, "mode", and given by it. The zero Mode is shadow.
+	Mode Mode `yaml:"-" kong:"-"`
+
+	Writer   bool          `yaml:"writer" default:"false" help:"Let this process write the sets in enforce mode: opt-in, because two writers with evidence of their own would undo each other's work."`
+	Scope    string        `yaml:"scope" default:"REGIONAL" help:"REGIONAL for a web ACL on a load balancer, CLOUDFRONT for one on a distribution, because AWS keeps their sets apart."`
+	Region   string        `yaml:"region" help:"Region of the sets; by default that of their ARNs, else what the AWS environment says."`
+	Endpoint string        `yaml:"endpoint" help:"Base URL of another WAFv2 endpoint, because emulators and VPC endpoints have addresses of their own."`
+	NamesSet string        `yaml:"names-set" placeholder:"NAME/ID" help:"Regex pattern set for flagged names, as NAME/ID or ARN: Referee owns what is in it."`
+	IPv4Set  string        `yaml:"ipv4-set" name:"ipv4-set" placeholder:"NAME/ID" help:"IP set for flagged IPv4 clients, as NAME/ID or ARN: Referee owns what is in it."`
+	IPv6Set  string        `yaml:"ipv6-set" name:"ipv6-set" placeholder:"NAME/ID" help:"IP set for flagged IPv6 clients, as NAME/ID or ARN: Referee owns what is in it."`
+	Interval time.Duration `yaml:"interval" default:"10s" help:"Time between two looks at the sets, because AWS allows one update a second to a whole account."`
+}
+
+// globalRegion is the only one that knows scope CLOUDFRONT (docs.aws.amazon.com/waf/latest/APIReference, Scope).
+const globalRegion = "us-east-1"
+
+// Validate refuses what could never work, before any call.
+func (c Config) Validate() error {
+	var errs []error
+	refuse := func(format string, args ...any) { errs = append(errs, fmt.Errorf(format, args...)) }
+	switch c.Mode {
+	case "", ModeShadow, ModeEnforce:
+	default:
+		refuse("mode: %q is neither shadow nor enforce", c.Mode)
+	}
+	if c.Scope != "REGIONAL" && c.Scope != "CLOUDFRONT" {
+		refuse("waf.scope: %q is neither REGIONAL nor CLOUDFRONT", c.Scope)
+	}
+	if c.Scope == "CLOUDFRONT" && c.Region != "" && c.Region != globalRegion {
+		refuse("waf.region: %q cannot hold sets of scope CLOUDFRONT: leave it empty or set %s", c.Region, globalRegion)
+	}
+	if u, err := url.Parse(c.Endpoint); c.Endpoint != "" && (err != nil || u.Host == "" || !strings.HasPrefix(u.Scheme, "http")) {
+		refuse("waf.endpoint: %q is not a URL such as https://host:port", c.Endpoint)
+	}
+	if c.Interval < time.Second {
+		refuse("waf.interval: %v is too short: AWS allows one update a second, so 1s is the least", c.Interval)
+	}
+	seen := map[ref]string{}
+	for _, kind := range kinds() {
+		r, err := c.ref(kind)
+		if err != nil {
+			errs = append(errs, err)
+		}
+		if other := seen[r]; other != "" && !r.zero() {
+			refuse("%s: it is the set of %s already: give each its own", key(kind), other)
+		}
+		seen[r] = key(kind)
+	}
+	if c.Mode == ModeEnforce && c.Writer && !c.Configured() {
+		refuse("waf.writer: there is no set to write: set waf.names-set, waf.ipv4-set or waf.ipv6-set, or take writer out")
+	}
+	return errors.Join(errs...)
+}
+
+// Configured says whether any set is named, so that AWS is needed at all.
+func (c Config) Configured() bool { return c.NamesSet != "" || c.IPv4Set != "" || c.IPv6Set != "" }
+
+// ref names one set to the API.
+type ref struct{ name, id, region string }
+
+func (r ref) zero() bool { return r == ref{} }
+
+// kinds are all sets, in the order in which they are planned.
+func kinds() []SetKind { return []SetKind{SetNames, SetIPv4, SetIPv6} }
+
+func key(kind SetKind) string { return "waf." + string(kind) + "-set" }
+
+// ref reads the key of one set. A set that is not configured has the zero ref.
+func (c Config) ref(kind SetKind) (ref, error) {
+	value := map[SetKind]string{SetNames: c.NamesSet, SetIPv4: c.IPv4Set, SetIPv6: c.IPv6Set}[kind]
+	if value == "" {
+		return ref{}, nil
+	}
+	if strings.HasPrefix(value, "arn:") {
+		return c.arn(kind, value)
+	}
+	name, id, ok := strings.Cut(value, "/")
+	if !ok || name == "" || id == "" || strings.Contains(id, "/") {
+		return ref{}, fmt.Errorf("%s: %q is neither NAME/ID nor an ARN: copy the ARN from the console, or NAME/ID from `aws wafv2 list-ip-sets` or `list-regex-pattern-sets`", key(kind), value)
+	}
+	return ref{name: name, id: id}, nil
+}
+
+// arn reads arn:aws:wafv2:REGION:ACCOUNT:regional|global/ipset|regexpatternset/NAME/ID.
+func (c Config) arn(kind SetKind, value string) (ref, error) {
+	refuse := func(why string, args ...any) (ref, error) {
+		return ref{}, fmt.Errorf("%s: %q %s", key(kind), value, fmt.Sprintf(why, args...))
+	}
+	part := strings.SplitN(value, ":", 6)
+	if len(part) != 6 || part[2] != "wafv2" || part[3] == "" {
+		return refuse("is not the ARN of a WAFv2 set")
+	}
+	path := strings.Split(part[5], "/")
+	if len(path) != 4 || path[2] == "" || path[3] == "" {
+		return refuse("does not end in regional|global/ipset|regexpatternset/NAME/ID")
+	}
+	wantScope, wantType := "regional", "ipset"
+	if c.Scope == "CLOUDFRONT" {
+		wantScope = "global"
+	}
+	if kind == SetNames {
+		wantType = "regexpatternset"
+	}
+	switch {
+	case path[0] != wantScope:
+		return refuse("is of scope %q, but waf.scope is %s", path[0], c.Scope)
+	case path[1] != wantType:
+		return refuse("is of type %q: a %s is needed here", path[1], wantType)
+	case c.Region != "" && part[3] != c.Region:
+		return refuse("is in Region %s, but waf.region is %s", part[3], c.Region)
+	}
+	return ref{name: path[2], id: path[3], region: part[3]}, nil
+}
+
+// region is the Region to call; empty means that the AWS environment decides.
+func (c Config) region() (string, error) {
+	if c.Scope == "CLOUDFRONT" {
+		return globalRegion, nil
+	}
+	region := c.Region
+	for _, kind := range kinds() {
+		r, err := c.ref(kind)
+		if err != nil {
+			return "", err
+		}
+		if region != "" && r.region != "" && r.region != region {
+			return "", fmt.Errorf("%s: it is in Region %s and another set in %s: all must be in one", key(kind), r.region, region)
+		}
+		if r.region != "" {
+			region = r.region
+		}
+	}
+	return region, nil
+}

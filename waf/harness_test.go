@@ -1,0 +1,232 @@
+package waf
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"net/netip"
+	"slices"
+	"sync"
+	"testing"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/wafv2"
+	"github.com/aws/aws-sdk-go-v2/service/wafv2/types"
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/time/rate"
+
+	"referee/policy"
+	"referee/waf/waftest"
+)
+
+var start = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
+
+// in is a moment after the start of a test's history.
+func in(d time.Duration) time.Time { return start.Add(d) }
+
+func nameHit(domain string, rank float64, expires time.Duration) policy.Hit {
+	return policy.Hit{
+		Kind: policy.KindName, Domain: domain, Rank: rank, Expires: in(expires),
+		Model: "0123456789ab", Config: "balanced", Last: start,
+	}
+}
+
+func clientHit(prefix string, rank float64, expires time.Duration) policy.Hit {
+	return policy.Hit{
+		Kind: policy.KindClient, Client: netip.MustParsePrefix(prefix), Rank: rank, Expires: in(expires),
+		Model: "0123456789ab", Config: "balanced", Last: start,
+	}
+}
+
+// memory is a Journal that outlives an Updater, as the ledger does.
+type memory struct {
+	mu          sync.Mutex
+	generations []Generation
+	broken      error // what every call returns
+	settling    error // what Settle returns
+}
+
+func (m *memory) Propose(_ context.Context, g Generation) (int64, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.broken != nil {
+		return 0, m.broken
+	}
+	g.ID = int64(len(m.generations)) + 1
+	m.generations = append(m.generations, g)
+	return g.ID, nil
+}
+
+func (m *memory) Settle(_ context.Context, id int64, o Outcome, message string) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.broken != nil || m.settling != nil {
+		return fmt.Errorf("settle: %w", cmpErr(m.broken, m.settling))
+	}
+	g := &m.generations[id-1]
+	if g.Outcome != Planned {
+		return fmt.Errorf("generation %d is %s already", id, g.Outcome)
+	}
+	g.Outcome, g.Error = o, message
+	return nil
+}
+
+func cmpErr(a, b error) error {
+	if a != nil {
+		return a
+	}
+	return b
+}
+
+func (m *memory) Latest(context.Context) ([]Generation, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	latest := map[SetKind]Generation{}
+	for _, g := range m.generations {
+		if g.Outcome != Failed {
+			latest[g.Set] = g
+		}
+	}
+	var out []Generation
+	for _, g := range latest {
+		out = append(out, g)
+	}
+	return out, m.broken
+}
+
+// outcomes lists how the generations of a set ended, in order.
+func (m *memory) outcomes(kind SetKind) []Outcome {
+	var out []Outcome
+	for _, g := range m.generations {
+		if g.Set == kind {
+			out = append(out, g.Outcome)
+		}
+	}
+	return out
+}
+
+// rig is an Updater with real sets behind the real SDK, at any WAFv2 endpoint.
+type rig struct {
+	*testing.T
+	client  *wafv2.Client
+	api     API // the client, or what a test puts before it
+	cfg     Config
+	journal *memory
+	updater *Updater
+}
+
+// newRig makes the three sets at the endpoint, each with a description, and an Updater that does not wait for AWS's
+// pace.
+func newRig(t *testing.T, url string, edit ...func(*Config)) *rig {
+	t.Helper()
+	credentialsFromEnvironment(t)
+	r := &rig{T: t, journal: &memory{}, cfg: Config{
+		Mode: ModeEnforce, Writer: true, Scope: "REGIONAL", Region: "eu-west-1", Endpoint: url, Interval: 10 * time.Second,
+	}}
+	for _, e := range edit {
+		e(&r.cfg)
+	}
+	client, err := NewAPI(t.Context(), r.cfg)
+	must(t, err)
+	r.client, r.api = client, client
+
+	suffix := fmt.Sprint(time.Now().UnixNano()) // moto keeps the sets of the tests before
+	scope := types.Scope(r.cfg.Scope)
+	names, err := client.CreateRegexPatternSet(t.Context(), &wafv2.CreateRegexPatternSetInput{
+		Name: aws.String("names-" + suffix), Scope: scope, Description: aws.String("kept by Referee"),
+		RegularExpressionList: []types.Regex{},
+	})
+	must(t, err)
+	r.cfg.NamesSet = *names.Summary.Name + "/" + *names.Summary.Id
+	for _, family := range []struct {
+		version types.IPAddressVersion
+		key     *string
+	}{{types.IPAddressVersionIpv4, &r.cfg.IPv4Set}, {types.IPAddressVersionIpv6, &r.cfg.IPv6Set}} {
+		time.Sleep(time.Nanosecond)
+		ips, err := client.CreateIPSet(t.Context(), &wafv2.CreateIPSetInput{
+			Name: aws.String(string(family.version) + "-" + suffix), Scope: scope, IPAddressVersion: family.version,
+			Description: aws.String("kept by Referee"), Addresses: []string{},
+		})
+		must(t, err)
+		*family.key = *ips.Summary.ARN
+	}
+	r.restart()
+	return r
+}
+
+// restart makes a new Updater, as a new process would: what it knows is the journal.
+func (r *rig) restart() {
+	r.Helper()
+	u, err := New(r.cfg, r.api, r.journal, prometheus.NewRegistry(), slog.New(slog.DiscardHandler))
+	must(r, err)
+	u.reads.SetLimit(rate.Inf)
+	u.updates.SetLimit(rate.Inf)
+	u.pause = time.Millisecond
+	r.updater = u
+}
+
+func (r *rig) tick(now time.Time, hits ...policy.Hit) Plan {
+	r.Helper()
+	plan, err := r.updater.RunOnce(r.Context(), hits, nil, now)
+	must(r, err)
+	return plan
+}
+
+func (r *rig) remote(kind SetKind) remote {
+	ref, err := r.cfg.ref(kind)
+	must(r, err)
+	return remote{api: r.client, kind: kind, ref: ref, scope: types.Scope(r.cfg.Scope)}
+}
+
+// items reads a set, past the Updater.
+func (r *rig) items(kind SetKind) []string {
+	r.Helper()
+	got, err := r.remote(kind).get(r.Context())
+	must(r, err)
+	slices.Sort(got.items)
+	return got.items
+}
+
+// overwrite puts items into a set, as another writer would.
+func (r *rig) overwrite(kind SetKind, items ...string) {
+	r.Helper()
+	was, err := r.remote(kind).get(r.Context())
+	must(r, err)
+	must(r, r.remote(kind).put(r.Context(), was, append([]string{}, items...)))
+}
+
+func (r *rig) holds(kind SetKind, want ...string) {
+	r.Helper()
+	slices.Sort(want)
+	if got := r.items(kind); !slices.Equal(got, want) {
+		r.Errorf("the %s set holds %q, want %q", kind, got, want)
+	}
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// credentialsFromEnvironment gives the SDK credentials that any emulator takes, and keeps it from looking elsewhere.
+func credentialsFromEnvironment(t *testing.T) {
+	t.Setenv("AWS_ACCESS_KEY_ID", "AKIDEXAMPLE")
+	t.Setenv("AWS_SECRET_ACCESS_KEY", "wJalrXUtnFEMI/K7MDENG+bPxRfiCYEXAMPLEKEY")
+	t.Setenv("AWS_EC2_METADATA_DISABLED", "true")
+	t.Setenv("AWS_CONFIG_FILE", t.TempDir()+"/none")
+	t.Setenv("AWS_SHARED_CREDENTIALS_FILE", t.TempDir()+"/none")
+}
+
+// serve starts an endpoint that never throttles, for tests about something else.
+func serve(t *testing.T, options ...waftest.Option) *waftest.Server {
+	t.Helper()
+	limits := waftest.AWSLimits()
+	limits.Updates, limits.Reads = 1000, 1000
+	s := waftest.New(append([]waftest.Option{waftest.WithLimits(limits)}, options...)...)
+	must(t, s.Start())
+	t.Cleanup(func() { must(t, s.Close()) })
+	return s
+}

@@ -1,0 +1,80 @@
+package waf
+
+import (
+	"errors"
+
+	"github.com/prometheus/client_golang/prometheus"
+)
+
+// metrics of all sets. Their labels are ours: sets, outcomes and classes.
+type metrics struct {
+	entries     *prometheus.GaugeVec // set, state
+	capacity    *prometheus.GaugeVec // set
+	generations *prometheus.CounterVec
+	errors      *prometheus.CounterVec
+	success     prometheus.Gauge
+}
+
+func newMetrics(reg prometheus.Registerer) (*metrics, error) {
+	m := &metrics{
+		entries: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "referee_waf_entries",
+			Help: "Entries of a WAF set: planned for it, applied: in it after the tick, waiting for room, dropped as not acceptable.",
+		}, []string{"set", "state"}),
+		capacity: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "referee_waf_set_used_ratio",
+			Help: "Items planned for a WAF set over the number that AWS allows in it.",
+		}, []string{"set"}),
+		generations: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "referee_waf_generations_total",
+			Help: "Generations journaled for a WAF set, by outcome.",
+		}, []string{"set", "outcome"}),
+		errors: prometheus.NewCounterVec(prometheus.CounterOpts{
+			Name: "referee_waf_errors_total",
+			Help: "Ticks that a WAF set could not be brought to its desired state, by class.",
+		}, []string{"class"}),
+		success: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "referee_waf_last_success_timestamp_seconds",
+			Help: "Unix time of the last tick without an error in any set.",
+		}),
+	}
+	err := errors.Join(
+		register(reg, &m.entries), register(reg, &m.capacity), register(reg, &m.generations),
+		register(reg, &m.errors), register(reg, &m.success))
+	for _, class := range classes() {
+		m.errors.WithLabelValues(string(class))
+	}
+	return m, err
+}
+
+// register takes over a collector that an Updater before this one registered: a reload makes a new Updater.
+func register[C prometheus.Collector](reg prometheus.Registerer, c *C) error {
+	err := reg.Register(*c)
+	if there, ok := errors.AsType[prometheus.AlreadyRegisteredError](err); ok {
+		if same, ok := there.ExistingCollector.(C); ok {
+			*c = same
+			return nil
+		}
+	}
+	return err
+}
+
+func (m *metrics) observe(c Changes) {
+	set := func(state string, n int) { m.entries.WithLabelValues(string(c.Set), state).Set(float64(n)) }
+	applied := c.Present
+	if c.Outcome == Written {
+		applied = len(c.Entries)
+	}
+	set("planned", len(c.Entries))
+	set("applied", applied)
+	set("waiting", len(c.Waiting))
+	set("dropped", len(c.Dropped))
+	most := maxAddresses
+	if c.Set == SetNames {
+		most = maxPatterns
+	}
+	m.capacity.WithLabelValues(string(c.Set)).Set(float64(len(c.After)) / float64(most))
+	if c.Outcome != "" {
+		m.generations.WithLabelValues(string(c.Set), string(c.Outcome)).Inc()
+	}
+}

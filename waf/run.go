@@ -1,0 +1,231 @@
+package waf
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"slices"
+
+	"referee/policy"
+)
+
+// run is one tick of one set.
+type run struct {
+	*Updater
+	kind          SetKind
+	plan          Plan // what all sets share
+	exempt        func(policy.Hit) bool
+	model, config string
+}
+
+// errBarred stops a write at its last moment.
+var errBarred = errors.New("an entry became exempt while its update waited for its turn")
+
+// once reads, plans and writes, and again when another writer was faster or AWS refused an entry.
+func (r *run) once(ctx context.Context) (*State, *Changes, error) {
+	r.forget()
+	for attempt := 1; ; attempt++ {
+		state, changes, again, err := r.attempt(ctx)
+		if !again || attempt == maxAttempts || sleep(ctx, r.pause<<attempt) != nil {
+			return state, changes, err
+		}
+	}
+}
+
+// attempt returns again when what it planned was overtaken, with the reason as the error.
+func (r *run) attempt(ctx context.Context) (_ *State, _ *Changes, again bool, _ error) {
+	was, err := r.read(ctx)
+	if err != nil {
+		return nil, nil, false, err
+	}
+	state := State{Set: r.kind, Items: was.items, Last: r.last[r.kind]}
+	plan := r.plan
+	plan.Current = []State{state}
+	plan.Barred = r.barred
+	plan.Policies = r.policies()
+	changes := plan.Calculate().Changes[0]
+
+	if !r.news(changes) {
+		r.note(changes)
+		return &state, &changes, false, nil
+	}
+	g, err := r.propose(ctx, changes)
+	if err != nil {
+		return &state, &changes, false, err
+	}
+	switch {
+	case changes.Held != "":
+		changes.Outcome, err = Shadow, r.settle(ctx, Shadow, "")
+	case !changes.Changed():
+		changes.Outcome, err = Written, r.settle(ctx, Written, "") // adopted entries got their expiry
+	default:
+		err = r.remotes[r.kind].put(ctx, was, changes.After, paced(r.updates, func() error { return r.recheck(g) }))
+		changes.Outcome, again, err = r.judge(ctx, changes, err)
+	}
+	if err == nil {
+		r.log.Info("waf set", "set", r.kind, "outcome", changes.Outcome, "why", g.Why, "held", changes.Held)
+	}
+	return &state, &changes, again, err
+}
+
+// policies are the modes and limits of this set.
+func (r *run) policies() []Policy {
+	policies := []Policy{KeepUnexplained}
+	switch _, configured := r.remotes[r.kind]; {
+	case r.cfg.Mode != ModeEnforce:
+		policies = append(policies, Hold("shadow mode"))
+	case !r.cfg.Writer:
+		policies = append(policies, Hold("this process is not the writer: waf.writer is false"))
+	case !configured:
+		policies = append(policies, Hold("no set is configured: "+key(r.kind)+" is empty"))
+	}
+	return policies
+}
+
+// read returns what AWS holds, and settles the generation of which it was not known whether it had been written: the
+// process died, or no answer came.
+func (r *run) read(ctx context.Context) (reading, error) {
+	remote, configured := r.remotes[r.kind]
+	if !configured {
+		return reading{}, nil
+	}
+	was, err := remote.get(ctx, paced(r.reads, func() error { return nil }))
+	if err != nil {
+		return reading{}, r.fail(err)
+	}
+	switch g := r.last[r.kind]; {
+	case g.ID == 0 || g.Outcome != Planned:
+		return was, nil
+	case sameItems(was.items, g.After):
+		return was, r.settle(ctx, Written, "")
+	default:
+		return was, r.settle(ctx, Failed, "the set holds something else: it was not written, or overwritten since")
+	}
+}
+
+// news says whether changes are to be journaled: the set would be another than the newest generation left it, or what
+// was found in it got an expiry, which lives in the journal alone.
+func (r *run) news(c Changes) bool {
+	if len(c.Adopt) > 0 {
+		return true
+	}
+	if c.Held == "" {
+		return c.Changed()
+	}
+	last := r.last[r.kind]
+	return !sameItems(c.After, last.After)
+}
+
+// note keeps the entries' newest expiries, by which a later plan tells why one is gone.
+func (r *run) note(c Changes) {
+	g := r.last[r.kind]
+	g.Entries = c.Entries
+	r.last[r.kind] = g
+}
+
+func (r *run) propose(ctx context.Context, c Changes) (Generation, error) {
+	g := Generation{
+		Time: r.plan.Time, Set: r.kind, Before: c.Before, After: c.After, Entries: c.Entries, Why: c.Why(),
+		Model: r.model, Config: r.config, Outcome: Planned,
+	}
+	id, err := r.journal.Propose(ctx, g)
+	if err != nil {
+		return g, r.journalError(fmt.Errorf("journaling a generation: %w", err))
+	}
+	g.ID = id
+	r.last[r.kind] = g
+	return g, nil
+}
+
+// settle ends the newest generation. When the journal fails, the generation stays Planned and the next read tries
+// again.
+func (r *run) settle(ctx context.Context, o Outcome, message string) error {
+	g := r.last[r.kind]
+	if err := r.journal.Settle(ctx, g.ID, o, message); err != nil {
+		return r.journalError(fmt.Errorf("settling generation %d as %s: %w", g.ID, o, err))
+	}
+	g.Outcome, g.Error = o, message
+	r.last[r.kind] = g
+	return nil
+}
+
+func (r *run) journalError(err error) error {
+	return &Error{Set: r.kind, Class: ClassJournal, Err: err, Fix: "nothing is written that the ledger does not hold"}
+}
+
+func (r *run) fail(err error) error { return errorOf(r.kind, r.cfg.Scope, err) }
+
+// recheck reads back what is about to be sent and asks once more whether any of it is barred.
+func (r *run) recheck(g Generation) error {
+	for _, found := range contents(State{Set: g.Set, Items: g.After}) {
+		if why := r.barred(found.Entry); why != "" {
+			return fmt.Errorf("%w: %s: %s", errBarred, found.Value, why)
+		}
+	}
+	return nil
+}
+
+// barred says why an entry may not be in the set, if so. Of a pattern that is not Referee's nobody can say.
+func (r *run) barred(e Entry) string {
+	switch {
+	case e.Raw:
+		return ""
+	case r.exempt != nil && r.exempt(e.hit()):
+		return "exempt"
+	}
+	return r.quarantine[r.kind][e.Value]
+}
+
+// judge settles a generation by what the write returned. It returns again when a new plan can do better.
+func (r *run) judge(ctx context.Context, c Changes, err error) (_ Outcome, again bool, _ error) {
+	if err == nil {
+		return Written, false, r.settle(ctx, Written, "")
+	}
+	if errors.Is(err, errBarred) {
+		return Failed, true, errors.Join(err, r.settle(ctx, Failed, errBarred.Error()))
+	}
+	item, words, named := refusedItem(err, c.After)
+	failure := errorOf(r.kind, r.cfg.Scope, err)
+	switch {
+	case named:
+		r.isolate(c, item, words)
+		return Failed, true, errors.Join(failure, r.settle(ctx, Failed, words))
+	case failure.Class == ClassConflict:
+		// Not settled: when an answer was lost and the SDK repeated the call, the set holds what was sent.
+		return Planned, true, failure
+	case failure.Class == ClassUnavailable, failure.Class == ClassOther:
+		return Planned, false, failure // it may have been written: the next read tells
+	}
+	return Failed, false, errors.Join(failure, r.settle(ctx, Failed, failure.Error()))
+}
+
+// isolate quarantines what AWS named: an address, or of a pattern the names that are new in it, since the others were
+// accepted before.
+func (r *run) isolate(c Changes, item, words string) {
+	bad := contents(State{Set: r.kind, Items: []string{item}})
+	added := map[string]bool{}
+	for _, e := range c.Add {
+		added[e.Value] = true
+	}
+	isNew := func(found content) bool { return added[found.Value] }
+	all := !slices.ContainsFunc(bad, isNew)
+	if r.quarantine[r.kind] == nil {
+		r.quarantine[r.kind] = map[string]string{}
+	}
+	for _, found := range bad {
+		if all || isNew(found) {
+			r.quarantine[r.kind][found.Value] = words
+			r.log.Warn("waf entry refused by AWS", "set", r.kind, "entry", found.Value, "words", words)
+		}
+	}
+}
+
+// forget takes out of quarantine what no hit asks for any more.
+func (r *run) forget() {
+	wanted := map[string]bool{}
+	for _, e := range r.plan.Desired {
+		wanted[e.Value] = true
+	}
+	maps.DeleteFunc(r.quarantine[r.kind], func(value, _ string) bool { return !wanted[value] })
+}

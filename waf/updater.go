@@ -1,0 +1,160 @@
+package waf
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"slices"
+	"time"
+
+	"github.com/aws/aws-sdk-go-v2/service/wafv2/types"
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/time/rate"
+
+	"referee/policy"
+)
+
+// AWS allows an account one call a second to each Create, Put and Update action and five to each Get and List action,
+// shared by everybody (docs.aws.amazon.com/waf/latest/developerguide/limits.html). All sets share one budget here,
+// a little below that, because calls spaced by a second do not arrive so.
+const (
+	updatePace = 1100 * time.Millisecond
+	readPace   = 250 * time.Millisecond
+)
+
+// maxAttempts bounds how often one set is read, planned and written in one tick, when another writer is faster or AWS
+// refuses an entry.
+const maxAttempts = 6
+
+// Updater brings the sets to the state that the hits ask for. It is to be used by one goroutine.
+type Updater struct {
+	cfg     Config
+	remotes map[SetKind]remote // of the sets that are configured
+	journal Journal
+	log     *slog.Logger
+	metrics *metrics
+
+	reads, updates *rate.Limiter
+	pause          time.Duration // the longest between two attempts at the start; it doubles
+
+	loaded     bool
+	last       map[SetKind]Generation
+	quarantine map[SetKind]map[string]string // values that AWS refused, with its words
+}
+
+// New returns an Updater. It makes no call. Api may be nil when cfg names no set: then all that can be done is planned.
+func New(cfg Config, api API, j Journal, reg prometheus.Registerer, log *slog.Logger) (*Updater, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	m, err := newMetrics(reg)
+	if err != nil {
+		return nil, fmt.Errorf("waf metrics: %w", err)
+	}
+	u := &Updater{
+		cfg: cfg, journal: j, log: log, metrics: m,
+		remotes:    map[SetKind]remote{},
+		reads:      rate.NewLimiter(rate.Every(readPace), 1),
+		updates:    rate.NewLimiter(rate.Every(updatePace), 1),
+		pause:      200 * time.Millisecond,
+		last:       map[SetKind]Generation{},
+		quarantine: map[SetKind]map[string]string{},
+	}
+	for _, kind := range kinds() {
+		r, err := cfg.ref(kind)
+		if err != nil {
+			return nil, err
+		}
+		if r.zero() {
+			continue
+		}
+		if api == nil {
+			return nil, fmt.Errorf("%s is set, but there is no AWS client", key(kind))
+		}
+		u.remotes[kind] = remote{api: api, kind: kind, ref: r, scope: types.Scope(cfg.Scope)}
+	}
+	return u, nil
+}
+
+// RunOnce reads the sets, plans, and in enforce mode writes what differs, each generation journaled first. It returns
+// what it planned and what became of it, as far as it came, and the errors of all sets joined, each an *Error.
+//
+// Exempt is asked of every entry when it is planned and again at the moment it is sent; it may look at a hit's Kind,
+// Domain and Client only. Nil exempts nothing. Now decides what has expired.
+//
+// Nothing is written in shadow mode, without Writer, or to a set that is not configured. A set that cannot be read
+// has no changes in the plan.
+func (u *Updater) RunOnce(ctx context.Context, hits []policy.Hit, exempt func(policy.Hit) bool, now time.Time) (Plan, error) {
+	plan := Plan{Time: now}
+	plan.Desired, plan.Dropped = desire(hits, now)
+	if err := u.load(ctx); err != nil {
+		err := &Error{Class: ClassJournal, Err: err, Fix: "nothing is written while the ledger cannot be read"}
+		u.metrics.errors.WithLabelValues(string(err.Class)).Inc()
+		return plan, err
+	}
+	model, config := origin(hits)
+	var errs []error
+	for _, kind := range kinds() {
+		r := &run{Updater: u, kind: kind, plan: plan, exempt: exempt, model: model, config: config}
+		state, changes, err := r.once(ctx)
+		if state != nil {
+			plan.Current = append(plan.Current, *state)
+			plan.Changes = append(plan.Changes, *changes)
+			u.metrics.observe(*changes)
+			if err == nil && changes.Refused != "" {
+				err = &Error{Set: kind, Class: ClassRefused, Err: errors.New(changes.Refused)}
+			}
+		}
+		if err != nil {
+			errs = append(errs, err)
+			if e, ok := errors.AsType[*Error](err); ok {
+				u.metrics.errors.WithLabelValues(string(e.Class)).Inc()
+			}
+		}
+	}
+	if len(errs) == 0 {
+		u.metrics.success.Set(float64(now.Unix()))
+	}
+	return plan, errors.Join(errs...)
+}
+
+// load takes over what the journal knows, once.
+func (u *Updater) load(ctx context.Context) error {
+	if u.loaded {
+		return nil
+	}
+	latest, err := u.journal.Latest(ctx)
+	if err != nil {
+		return fmt.Errorf("the journal's latest generations: %w", err)
+	}
+	slices.SortFunc(latest, func(a, b Generation) int { return cmp.Compare(a.ID, b.ID) })
+	for _, g := range latest {
+		u.last[g.Set] = g
+	}
+	u.loaded = true
+	return nil
+}
+
+// origin names the model and the configuration of the newest hit.
+func origin(hits []policy.Hit) (model, config string) {
+	if len(hits) == 0 {
+		return "", ""
+	}
+	newest := slices.MaxFunc(hits, func(a, b policy.Hit) int { return a.Last.Compare(b.Last) })
+	return newest.Model, newest.Config
+}
+
+// sleep waits between nothing and longest.
+func sleep(ctx context.Context, longest time.Duration) error {
+	t := time.NewTimer(rand.N(longest))
+	defer t.Stop()
+	select {
+	case <-t.C:
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
