@@ -12,8 +12,8 @@ type Item struct {
 	Hash  uint64  // keyed hash of the thing: uniform, and unknown to clients
 	Seen  uint32  // last seen, Unix seconds
 	Count uint32  // sightings of it, up to the largest uint32
-	Tail  float32 // of a name: its benign tail when last seen, 1 if it is exempt or the model abstains. Of a network: 0
-	Score float32 // of a name: its score when last seen. Of a network: 0
+	Tail  float32 // of a name: its benign tail when last seen, 1 if it was exempt or the model abstained. Of a network: 0
+	Score float32 // of a name: its score when last seen, 0 if it was exempt or the model abstained. Of a network: 0
 
 	domain unique.Handle[string] // of a name that was interesting when last seen; one copy, however many clients sent it
 }
@@ -73,12 +73,16 @@ func (s *Sample) add(it Item, k int) {
 		s.items[i] = join(s.items[i], it)
 		return
 	}
+	if i == k { // full, and it is the first that does not fit
+		s.limit, s.dropped = it.Hash, max(s.dropped, it.Seen)
+		return
+	}
+	s.trim(k - 1) // make room first: the slice must not grow beyond k
 	if len(s.items) == 0 {
 		s.oldest = it.Seen
 	}
 	s.oldest = min(s.oldest, it.Seen)
 	s.items = slices.Insert(s.items, i, it)
-	s.trim(k)
 }
 
 func (s *Sample) find(hash uint64) (int, bool) {

@@ -49,8 +49,11 @@ type State struct {
 	horizon uint32 // what was last seen before this is forgotten, Unix seconds
 }
 
-// clientKey is a ClientPrefix as a short string: 4 or 8 bytes.
-type clientKey string
+// clientKey is a ClientPrefix as a number: an IPv6 /64 as it is, an IPv4 address behind sixteen ones, where IPv6 has
+// multicast groups, which send nothing (RFC 4291, section 2.7).
+type clientKey uint64
+
+const key4 = 0xffff << 48
 
 // New returns an empty State. The configuration must be valid.
 func New(cfg Config, key Key) *State {
@@ -66,12 +69,12 @@ func New(cfg Config, key Key) *State {
 // Add takes one sighting in. It keeps no reference to si's strings.
 func (s *State) Add(si Sighting) {
 	si.Time = max(0, min(si.Time, maxTime))
-	tail := si.Result.Tail
-	if si.Exempt || si.Result.Abstain {
-		tail = 1
+	it := Item{Seen: seconds(si.Time), Count: 1, Tail: si.Result.Tail, Score: si.Result.Score}
+	sane := it.Tail > 0 && it.Tail <= 1 && !math.IsInf(float64(it.Score), 0) && it.Score == it.Score
+	if si.Exempt || si.Result.Abstain || !sane || !validDomain(si.Result.Domain) {
+		it.Tail, it.Score = 1, 0 // an ordinary external name
 	}
-	it := Item{Seen: seconds(si.Time), Count: 1, Tail: tail, Score: si.Result.Score}
-	if float64(tail) <= s.cfg.Interest && validDomain(si.Result.Domain) {
+	if it.Tail <= float32(s.cfg.Interest) {
 		it.domain = unique.Make(si.Result.Domain)
 	}
 	s.addName(si, it)
@@ -153,10 +156,20 @@ func (s *State) hash(b []byte) uint64 { return siphash.Hash(s.k0, s.k1, b) }
 func keyOf(p netip.Prefix) clientKey {
 	if a := p.Addr(); a.Is4() {
 		b := a.As4()
-		return clientKey(b[:])
+		return key4 | clientKey(binary.BigEndian.Uint32(b[:]))
 	}
 	b := p.Addr().As16()
-	return clientKey(b[:8])
+	return clientKey(binary.BigEndian.Uint64(b[:8]))
+}
+
+func (k clientKey) prefix() netip.Prefix {
+	var b [16]byte
+	if k>>48 == key4>>48 {
+		binary.BigEndian.PutUint32(b[:4], uint32(k))
+		return netip.PrefixFrom(netip.AddrFrom4([4]byte(b[:4])), 32)
+	}
+	binary.BigEndian.PutUint64(b[:8], uint64(k))
+	return netip.PrefixFrom(netip.AddrFrom16(b), 64)
 }
 
 // maxTime is the last moment that fits an Item's seconds, in Unix nanoseconds: in 2106.

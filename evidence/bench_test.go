@@ -1,0 +1,113 @@
+package evidence
+
+import (
+	"fmt"
+	"runtime"
+	"sync"
+	"sync/atomic"
+	"testing"
+)
+
+// BenchmarkOffer measures one hand-over, with as many senders as processors and always room: the queue; a buffered channel
+// that is emptied now and then, as the queue is; and a buffered channel whose receiver waits at it, as one would write it.
+func BenchmarkOffer(b *testing.B) {
+	const batch = 1 << 14 // of each sender
+	senders := runtime.GOMAXPROCS(0)
+	s := sighting("kq3v9z.com", 1e-5, "198.51.100.1", 0)
+	run := func(name string, offer func() bool, drain func()) {
+		b.Run(name, func(b *testing.B) {
+			var dropped atomic.Int64
+			for b.Loop() {
+				var wg sync.WaitGroup
+				for range senders {
+					wg.Go(func() {
+						for range batch {
+							if !offer() {
+								dropped.Add(1)
+							}
+						}
+					})
+				}
+				wg.Wait()
+				b.StopTimer()
+				drain()
+				b.StartTimer()
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(batch*senders), "ns/offer")
+			b.ReportMetric(100*float64(dropped.Load())/float64(b.N)/float64(batch*senders), "%dropped")
+		})
+	}
+	q := NewQueue(2 * batch * senders)
+	buf := make([]Sighting, 0, 2*batch*senders)
+	run("queue", func() bool { return q.Offer(s) }, func() { q.Drain(buf) })
+
+	c := make(chan Sighting, 2*batch*senders)
+	send := func() bool {
+		select {
+		case c <- s:
+			return true
+		default:
+			return false
+		}
+	}
+	run("channel", send, func() {
+		for range len(c) {
+			<-c
+		}
+	})
+	go func() {
+		for range c {
+		}
+	}()
+	run("channel with a waiting receiver", send, func() {})
+	close(c)
+}
+
+func BenchmarkAdd(b *testing.B) {
+	run := func(name string, at func(i int) Sighting) {
+		b.Run(name, func(b *testing.B) {
+			all := make([]Sighting, 1<<16)
+			for i := range all {
+				all[i] = at(i)
+			}
+			s := New(testConfig(), Key{1})
+			for _, si := range all { // start full
+				s.Add(si)
+			}
+			b.ReportAllocs()
+			i := 0
+			for b.Loop() {
+				s.Add(all[i&(1<<16-1)])
+				i++
+			}
+			b.ReportMetric(float64(b.N)/b.Elapsed().Seconds(), "sightings/s")
+		})
+	}
+	v6 := func(i int) string { return fmt.Sprintf("2001:db8:%x:%x::1", i>>4, i&15) }
+	run("ordinary: 10,000 clients, 1,000 names", func(i int) Sighting {
+		return sighting(fmt.Sprintf("shop-%d.com", i*7919%1000), 0.3, v6(i%10_000), 0)
+	})
+	run("attack: 1,000 clients, 10,000 flagged names", func(i int) Sighting {
+		return sighting(fmt.Sprintf("kq%dv9z.com", i*7919%10_000), 1e-5, v6(i%1000), 0)
+	})
+	run("flood: every client and flagged name new", func(i int) Sighting {
+		return sighting(fmt.Sprintf("kq%dv9z.com", i), 1e-5, v6(i), 0)
+	})
+}
+
+// BenchmarkChanges measures one row, given out and taken in.
+func BenchmarkChanges(b *testing.B) {
+	s := New(testConfig(), Key{1})
+	const clients = 10_000
+	var rows []Row
+	b.ReportAllocs()
+	for b.Loop() {
+		b.StopTimer()
+		for i := range clients {
+			s.Add(sighting(fmt.Sprintf("shop-%d.com", i%5), 0.3, numbered(i), 0))
+		}
+		b.StartTimer()
+		rows = s.Changes()
+	}
+	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(len(rows)), "ns/row")
+}
