@@ -6,37 +6,39 @@ import (
 	"slices"
 )
 
-// special are the ranges whose addresses are no single client on the public internet: a request cannot truly come from
+// specialRanges are the ranges whose addresses are no single client on the public internet: a request cannot truly come from
 // there, or it comes from whoever forwards it. From IANA's registries of special-purpose addresses, as of 2025
 // (https://www.iana.org/assignments/iana-ipv4-special-registry and iana-ipv6-special-registry, RFC 6890), and multicast
 // (RFC 5771, RFC 4291). Of IPv6 only 2000::/3 is global unicast (RFC 4291), so all else is listed whole.
-var special = mustParse(
-	"0.0.0.0/8",       // this network (RFC 791)
-	"10.0.0.0/8",      // private (RFC 1918)
-	"100.64.0.0/10",   // carrier-grade NAT, inside (RFC 6598)
-	"127.0.0.0/8",     // loopback (RFC 1122)
-	"169.254.0.0/16",  // link-local (RFC 3927); instance metadata
-	"172.16.0.0/12",   // private (RFC 1918)
-	"192.0.0.0/24",    // protocol assignments (RFC 6890)
-	"192.0.2.0/24",    // documentation (RFC 5737)
-	"192.31.196.0/24", // AS112 (RFC 7535)
-	"192.52.193.0/24", // AMT (RFC 7450)
-	"192.88.99.0/24",  // 6to4 relays, deprecated (RFC 7526)
-	"192.168.0.0/16",  // private (RFC 1918)
-	"192.175.48.0/24", // AS112 (RFC 7534)
-	"198.18.0.0/15",   // benchmarking (RFC 2544)
-	"198.51.100.0/24", // documentation (RFC 5737)
-	"203.0.113.0/24",  // documentation (RFC 5737)
-	"224.0.0.0/4",     // multicast (RFC 5771)
-	"240.0.0.0/4",     // reserved (RFC 1112), broadcast (RFC 919)
+func specialRanges() []netip.Prefix {
+	return mustParse(
+		"0.0.0.0/8",       // this network (RFC 791)
+		"10.0.0.0/8",      // private (RFC 1918)
+		"100.64.0.0/10",   // carrier-grade NAT, inside (RFC 6598)
+		"127.0.0.0/8",     // loopback (RFC 1122)
+		"169.254.0.0/16",  // link-local (RFC 3927); instance metadata
+		"172.16.0.0/12",   // private (RFC 1918)
+		"192.0.0.0/24",    // protocol assignments (RFC 6890)
+		"192.0.2.0/24",    // documentation (RFC 5737)
+		"192.31.196.0/24", // AS112 (RFC 7535)
+		"192.52.193.0/24", // AMT (RFC 7450)
+		"192.88.99.0/24",  // 6to4 relays, deprecated (RFC 7526)
+		"192.168.0.0/16",  // private (RFC 1918)
+		"192.175.48.0/24", // AS112 (RFC 7534)
+		"198.18.0.0/15",   // benchmarking (RFC 2544)
+		"198.51.100.0/24", // documentation (RFC 5737)
+		"203.0.113.0/24",  // documentation (RFC 5737)
+		"224.0.0.0/4",     // multicast (RFC 5771)
+		"240.0.0.0/4",     // reserved (RFC 1112), broadcast (RFC 919)
 
-	"::/3", "4000::/2", "8000::/1", // not global unicast: loopback, NAT64, unique and link-local, multicast
-	"2001::/23",         // protocol assignments: Teredo, ORCHID, benchmarking (RFC 2928)
-	"2001:db8::/32",     // documentation (RFC 3849)
-	"2002::/16",         // 6to4 (RFC 3056): one IPv4 host's gateway, for whoever is behind it
-	"2620:4f:8000::/48", // AS112 (RFC 7534)
-	"3fff::/20",         // documentation (RFC 9637)
-)
+		"::/3", "4000::/2", "8000::/1", // not global unicast: loopback, NAT64, unique and link-local, multicast
+		"2001::/23",         // protocol assignments: Teredo, ORCHID, benchmarking (RFC 2928)
+		"2001:db8::/32",     // documentation (RFC 3849)
+		"2002::/16",         // 6to4 (RFC 3056): one IPv4 host's gateway, for whoever is behind it
+		"2620:4f:8000::/48", // AS112 (RFC 7534)
+		"3fff::/20",         // documentation (RFC 9637)
+	)
+}
 
 func mustParse(cidrs ...string) (p []netip.Prefix) {
 	for _, c := range cidrs {
@@ -50,9 +52,8 @@ type ranges []addressRange
 
 type addressRange struct{ first, last netip.Addr }
 
-func newRanges(prefixes ...[]netip.Prefix) (r ranges) {
-	for _, p := range slices.Concat(prefixes...) {
-		p = unmapped(p).Masked()
+func newRanges(prefixes []netip.Prefix) (r ranges) {
+	for _, p := range prefixes {
 		r = append(r, addressRange{p.Addr(), lastOf(p)})
 	}
 	slices.SortFunc(r, func(a, b addressRange) int { return cmp.Or(a.first.Compare(b.first), a.last.Compare(b.last)) })
@@ -67,14 +68,6 @@ func newRanges(prefixes ...[]netip.Prefix) (r ranges) {
 		merged = append(merged, n)
 	}
 	return merged
-}
-
-// unmapped turns ::ffff:192.0.2.0/120 into 192.0.2.0/24, which is what it means.
-func unmapped(p netip.Prefix) netip.Prefix {
-	if p.Addr().Is4In6() && p.Bits() >= 96 {
-		return netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
-	}
-	return p
 }
 
 func lastOf(p netip.Prefix) netip.Addr {

@@ -23,12 +23,12 @@ type Config struct {
 
 // NeverBlock lists what is never blocked, whatever speaks against it.
 type NeverBlock struct {
-	Hosts            []string       `yaml:"hosts" help:"Your own hosts. They and all hosts under them are never blocked, and a Referer of theirs is not external: it is no evidence for or against anybody."`
-	Suffixes         []string       `yaml:"suffixes" help:"Domains of others (partners, advertising networks) that are never blocked, with all hosts under them."`
-	DomainsFile      string         `yaml:"domains-file" help:"A file of further such domains, one a line, # begins a comment: for lists that other tools write."`
-	Clients          []netip.Prefix `yaml:"clients" help:"Client ranges that are never blocked: offices, monitoring, crawlers that you trust. Private, reserved and special-purpose ranges never are."`
-	Popular          bool           `yaml:"popular" default:"true" negatable:"" help:"Never block names that stood in the top lists of several years, nor search engines and social sites: an attacker may send any of them."`
-	ClosedRegistries bool           `yaml:"closed-registries" default:"true" negatable:"" help:"Never block names under registries closed to the public (.gov, .mil, .edu, .int and their country forms): nobody generates names there, and small towns look generated."`
+	Hosts            []string `yaml:"hosts" help:"Your own hosts. They and all hosts under them are never blocked, and a Referer of theirs is not external: it is no evidence for or against anybody."`
+	Suffixes         []string `yaml:"suffixes" help:"Domains of others (partners, advertising networks) that are never blocked, with all hosts under them."`
+	DomainsFile      string   `yaml:"domains-file" help:"A file of further such domains, one a line, # begins a comment: for lists that other tools write."`
+	Clients          []string `yaml:"clients" help:"Client addresses and ranges that are never blocked: offices, monitoring, crawlers that you trust. Private, reserved and special-purpose ranges never are."`
+	Popular          bool     `yaml:"popular" default:"true" negatable:"" help:"Never block names that stood in the top lists of several years, nor search engines and social sites: an attacker may send any of them."`
+	ClosedRegistries bool     `yaml:"closed-registries" default:"true" negatable:"" help:"Never block names under registries closed to the public (.gov, .mil, .edu, .int and their country forms): nobody generates names there, and small towns look generated."`
 }
 
 // NameRule is the evidence that a flagged name needs before it is a hit.
@@ -86,9 +86,9 @@ func (c Config) Validate() error {
 			}
 		}
 	}
-	for _, c := range c.NeverBlock.Clients {
-		if !c.IsValid() {
-			errs = append(errs, errors.New("never-block.clients: an empty range; write CIDRs such as 198.51.100.0/24"))
+	for _, s := range c.NeverBlock.Clients {
+		if _, err := clientRange(s); err != nil {
+			errs = append(errs, fmt.Errorf("never-block.clients: %w", err))
 		}
 	}
 	return errors.Join(errs...)
@@ -120,6 +120,25 @@ func isPlainHost(s string) bool {
 		}
 	}
 	return s != ""
+}
+
+// clientRange reads an address or a range in CIDR notation.
+func clientRange(s string) (netip.Prefix, error) {
+	if a, err := netip.ParseAddr(strings.TrimSpace(s)); err == nil {
+		a = a.Unmap().WithZone("")
+		return netip.PrefixFrom(a, a.BitLen()), nil
+	}
+	p, err := netip.ParsePrefix(strings.TrimSpace(s))
+	if err != nil {
+		return p, fmt.Errorf("%q is neither an address nor a range; write it like 8.8.8.8, 8.8.8.0/24 or 2001:db8::/32", s)
+	}
+	if p.Addr().Is4In6() { // ::ffff:8.8.8.0/120 means 8.8.8.0/24
+		if p.Bits() < 96 {
+			return p, fmt.Errorf("%q reaches beyond the IPv4-mapped addresses; write the IPv4 range itself", s)
+		}
+		p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)
+	}
+	return p.Masked(), nil
 }
 
 // readDomains reads a list of domains, one a line.

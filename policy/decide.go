@@ -38,25 +38,21 @@ const (
 // came from min-networks distinct networks. Of a client: it sent min-flagged distinct flagged names, and more than
 // min-share of its distinct external names are flagged; exempt names count as external and not as flagged.
 func (p *Policy) Decide(active *Hits, st *evidence.State, now time.Time) (*Hits, []Decision) {
-	d := decider{p: p, now: now, active: active, kept: map[string]bool{}}
+	d := decider{p: p, now: now, active: active, renewed: map[string]bool{}}
 	for n := range st.Names() {
-		if h, ok := p.nameHit(n); ok {
-			d.consider(h, p.cfg.Name.TTL)
-		}
+		d.name(n)
 	}
 	for c := range st.Suspects() {
-		if h, ok := p.clientHit(c); ok {
-			d.consider(h, p.cfg.Client.TTL)
-		}
+		d.client(c)
 	}
-	for _, h := range active.All() {
-		d.review(h)
+	for i := range active.All() {
+		d.review(&active.All()[i])
 	}
 	if len(d.decisions) == 0 && active != nil {
 		return active, nil
 	}
 	slices.SortFunc(d.decisions, func(a, b Decision) int {
-		return cmp.Or(cmp.Compare(b.Hit.Rank, a.Hit.Rank), cmp.Compare(a.Hit.Key(), b.Hit.Key()))
+		return cmp.Or(cmp.Compare(b.Hit.Rank, a.Hit.Rank), compare(&a.Hit, &b.Hit))
 	})
 	return NewHits(d.hits), d.decisions
 }
@@ -65,49 +61,97 @@ type decider struct {
 	p         *Policy
 	now       time.Time
 	active    *Hits
-	kept      map[string]bool // keys that consider has settled
+	renewed   map[string]bool // keys of the active hits that are extended
 	hits      []Hit
 	decisions []Decision
 }
 
-// consider settles a hit that the evidence supports, whether it is active or not.
-func (d *decider) consider(h Hit, ttl time.Duration) {
-	if !h.Expires.After(d.now) {
-		return // the evidence is too old: review lets an active one go
+// name decides about one name. Most names end at the first line that asks something, the cheapest first: this runs each
+// second over all that is remembered.
+func (d *decider) name(n *evidence.Name) {
+	rule := d.p.cfg.Name
+	if n.Tail > d.p.threshold || n.Sightings < uint64(rule.MinSightings) || n.Networks.Distinct() < rule.MinNetworks {
+		return
 	}
-	old, found := d.find(h)
+	old := d.active.name(n.Domain)
+	if !d.matters(old, n.Last, rule.TTL) || d.p.Exempts(nameOf(n.Domain)) != NotExempt {
+		return
+	}
+	d.add(d.p.nameHit(n), old)
+}
+
+// client decides about one client, as name does.
+func (d *decider) client(c *evidence.Client) {
+	rule := d.p.cfg.Client
+	old := d.active.client(c.Prefix)
+	if !d.matters(old, c.Last, rule.TTL) {
+		return
+	}
+	enough := func(flagged int) bool {
+		return flagged >= rule.MinFlagged && float64(flagged) > rule.MinShare*float64(len(c.Names.Items()))
+	}
+	suspicious, last := 0, uint32(0)
+	for _, it := range c.Names.Items() {
+		if it.Tail <= d.p.threshold {
+			suspicious++
+			last = max(last, it.Seen)
+		}
+	}
+	if !enough(suspicious) || !d.matters(old, int64(last)*int64(time.Second), rule.TTL) || d.p.ExemptClient(c.Prefix.Addr()) {
+		return
+	}
+	flagged := make([]evidence.Item, 0, suspicious)
+	for _, it := range c.Names.Items() {
+		if domain := it.Domain(); it.Tail <= d.p.threshold && domain != "" && d.p.Exempts(nameOf(domain)) == NotExempt {
+			flagged = append(flagged, it)
+		}
+	}
+	if !enough(len(flagged)) {
+		return
+	}
+	if h := d.p.clientHit(c, flagged); d.matters(old, h.Last.UnixNano(), rule.TTL) {
+		d.add(h, old)
+	}
+}
+
+// matters says whether evidence that was last seen then can make a hit, or make an old one last noticeably longer.
+func (d *decider) matters(old *Hit, last int64, ttl time.Duration) bool {
+	expires := time.Unix(0, last).Add(ttl)
 	switch {
-	case !found:
-		d.decide(Block, h, h.Reasons[0])
-	case h.Expires.Sub(old.Expires) > time.Duration(extendBy*float64(ttl)) || !old.Expires.After(d.now):
-		h.First = minTime(h.First, old.First)
-		d.decide(Extend, h, "seen again: "+h.Reasons[0])
-	default:
-		h = old
+	case !expires.After(d.now):
+		return false
+	case old == nil || !old.Expires.After(d.now):
+		return true
 	}
-	d.kept[h.Key()] = true
+	return expires.Sub(old.Expires) > time.Duration(extendBy*float64(ttl))
+}
+
+func (d *decider) add(h Hit, old *Hit) {
+	why := strings.Join(h.Reasons, "; ")
+	if old == nil {
+		d.decide(Block, h, why)
+	} else {
+		if old.First.Before(h.First) {
+			h.First = old.First
+		}
+		d.renewed[h.Key()] = true
+		d.decide(Extend, h, "seen again: "+why)
+	}
 	d.hits = append(d.hits, h)
 }
 
-func (d *decider) find(h Hit) (Hit, bool) {
-	if h.Kind == KindClient {
-		return d.active.Client(h.Client.Addr())
-	}
-	return d.active.Name(h.Domain)
-}
-
-// review settles the active hits that consider has not.
-func (d *decider) review(h Hit) {
-	if d.kept[h.Key()] {
+// review lets an active hit go, or keeps it.
+func (d *decider) review(h *Hit) {
+	if len(d.renewed) > 0 && d.renewed[h.Key()] {
 		return
 	}
 	switch exempt := d.p.exemptHit(h); {
 	case exempt != "":
-		d.decide(Release, h, exempt)
+		d.decide(Release, *h, exempt)
 	case !h.Expires.After(d.now):
-		d.decide(Release, h, fmt.Sprintf("expired: last seen flagged %s ago", span(d.now.Sub(h.Last))))
+		d.decide(Release, *h, fmt.Sprintf("expired: last seen flagged %s ago", span(d.now.Sub(h.Last))))
 	default:
-		d.hits = append(d.hits, h)
+		d.hits = append(d.hits, *h)
 	}
 }
 
@@ -115,8 +159,11 @@ func (d *decider) decide(a Action, h Hit, why string) {
 	d.decisions = append(d.decisions, Decision{Time: d.now, Action: a, Hit: h, Why: why})
 }
 
+// ExemptHit reports whether a hit may not be blocked after all: the last look, at the moment of the push.
+func (p *Policy) ExemptHit(h Hit) bool { return p.exemptHit(&h) != "" }
+
 // exemptHit says in words why a hit must go at once, or "".
-func (p *Policy) exemptHit(h Hit) string {
+func (p *Policy) exemptHit(h *Hit) string {
 	if h.Kind == KindClient {
 		if p.ExemptClient(h.Client.Addr()) {
 			return "now exempt: the client is in a range that is never blocked"
@@ -135,14 +182,9 @@ func nameOf(domain string) features.Name {
 	return features.Name{Host: domain, Domain: domain, Label: label}
 }
 
-func (p *Policy) nameHit(n *evidence.Name) (Hit, bool) {
-	networks := n.Networks.Distinct()
-	if n.Tail > p.threshold || networks < p.cfg.Name.MinNetworks || n.Sightings < uint64(p.cfg.Name.MinSightings) ||
-		p.Exempts(nameOf(n.Domain)) != NotExempt {
-		return Hit{}, false
-	}
+func (p *Policy) nameHit(n *evidence.Name) Hit {
 	h := Hit{
-		Kind: KindName, Domain: n.Domain, Score: n.Score, Tail: n.Tail, Sightings: n.Sightings, Networks: networks,
+		Kind: KindName, Domain: n.Domain, Score: n.Score, Tail: n.Tail, Sightings: n.Sightings, Networks: n.Networks.Distinct(),
 		First: time.Unix(0, n.First).UTC(), Last: time.Unix(0, n.Last).UTC(), Model: p.model, Config: p.id,
 	}
 	for _, network := range n.Networks.Items() {
@@ -152,48 +194,40 @@ func (p *Policy) nameHit(n *evidence.Name) (Hit, bool) {
 	h.Expires = h.Last.Add(p.cfg.Name.TTL)
 	h.Reasons = []string{
 		scored(h.Score, h.Tail),
-		fmt.Sprintf("seen %s times from %s networks in %s", grouped(h.Sightings), about(&n.Networks, networks), span(h.Last.Sub(h.First))),
+		fmt.Sprintf("seen %s times from %s networks in %s", grouped(h.Sightings), about(&n.Networks, h.Networks), span(h.Last.Sub(h.First))),
 	}
-	return h, true
+	return h
 }
 
-func (p *Policy) clientHit(c *evidence.Client) (Hit, bool) {
-	all := c.Names.Items()
-	flagged := make([]evidence.Item, 0, 8)
-	for _, it := range all {
-		if it.Tail <= p.threshold && it.Domain() != "" && p.Exempts(nameOf(it.Domain())) == NotExempt {
-			flagged = append(flagged, it)
-		}
-	}
-	if len(flagged) < p.cfg.Client.MinFlagged || float64(len(flagged)) <= p.cfg.Client.MinShare*float64(len(all)) ||
-		p.ExemptClient(c.Prefix.Addr()) {
-		return Hit{}, false
-	}
+func (p *Policy) clientHit(c *evidence.Client, flagged []evidence.Item) Hit {
 	slices.SortFunc(flagged, func(a, b evidence.Item) int {
-		return cmp.Or(cmp.Compare(b.Score, a.Score), cmp.Compare(a.Domain(), b.Domain()))
+		return cmp.Or(cmp.Compare(a.Tail, b.Tail), cmp.Compare(b.Score, a.Score), cmp.Compare(a.Domain(), b.Domain()))
 	})
 	top := flagged[0]
 	h := Hit{
 		Kind: KindClient, Client: c.Prefix, Score: top.Score, Tail: top.Tail,
-		Flagged: count(&c.Names, len(flagged)), Distinct: c.Names.Distinct(), First: time.Unix(0, c.First).UTC(),
-		Model: p.model, Config: p.id,
+		Flagged: int(math.Round(c.Names.Estimate(len(flagged)))), Distinct: c.Names.Distinct(),
+		First: time.Unix(0, c.First).UTC(), Model: p.model, Config: p.id,
 	}
+	last := uint32(0)
 	for i, it := range flagged {
 		h.Rank += weight(it.Tail, it.Count)
 		h.Sightings += uint64(it.Count)
-		h.Last = maxTime(h.Last, time.Unix(int64(it.Seen), 0).UTC())
+		last = max(last, it.Seen)
 		if i < namesShown {
 			h.Names = append(h.Names, it.Domain())
 		}
 	}
 	h.Rank = c.Names.Scale(h.Rank)
+	h.Sightings = uint64(math.Round(c.Names.Scale(float64(h.Sightings))))
+	h.Last = time.Unix(int64(last), 0).UTC()
 	h.Expires = h.Last.Add(p.cfg.Client.TTL)
 	h.Reasons = []string{
 		fmt.Sprintf("%s of its %s distinct external names are flagged", about(&c.Names, h.Flagged), about(&c.Names, h.Distinct)),
 		fmt.Sprintf("%s: %s", top.Domain(), scored(top.Score, top.Tail)),
 		fmt.Sprintf("%s flagged requests in %s", grouped(h.Sightings), span(h.Last.Sub(h.First))),
 	}
-	return h, true
+	return h
 }
 
 // maxDoublings bounds what one client or network adds to a rank: after 255 requests of the same name it adds no more.
@@ -204,20 +238,4 @@ const maxDoublings = 8
 // distinct names, and one sender can move it only so far.
 func weight(tail float32, requests uint32) float64 {
 	return -math.Log10(float64(tail)) * min(math.Log2(1+float64(requests)), maxDoublings)
-}
-
-func count(s *evidence.Sample, n int) int { return int(math.Round(s.Estimate(n))) }
-
-func minTime(a, b time.Time) time.Time {
-	if b.Before(a) {
-		return b
-	}
-	return a
-}
-
-func maxTime(a, b time.Time) time.Time {
-	if b.After(a) {
-		return b
-	}
-	return a
 }

@@ -48,8 +48,16 @@ func New(cfg Config, m *classifier.Model) (*Policy, error) {
 		own:       map[string]struct{}{},
 		suffixes:  map[string]struct{}{},
 		parents:   map[string]struct{}{},
-		clients:   newRanges(special, cfg.NeverBlock.Clients),
 	}
+	ranges := specialRanges()
+	for _, s := range cfg.NeverBlock.Clients {
+		r, err := clientRange(s)
+		if err != nil {
+			return nil, fmt.Errorf("policy: never-block.clients: %w", err)
+		}
+		ranges = append(ranges, r)
+	}
+	p.clients = newRanges(ranges)
 	if err := p.list(p.own, cfg.NeverBlock.Hosts); err != nil {
 		return nil, fmt.Errorf("policy: never-block.hosts: %w", err)
 	}
