@@ -1,0 +1,262 @@
+package ledger
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"referee/evidence"
+	"referee/policy"
+)
+
+// Batch is what came to be since the last Commit. Its parts may be empty.
+type Batch struct {
+	Hour      time.Time           // any moment of the hour that Counts and Flagged are counted in
+	Counts    map[string]uint64   // what was counted: "requests", "verdict.dga", …
+	Rows      []evidence.Row      // evidence.State.Changes
+	Flagged   []evidence.Sighting // of names at or below the threshold; those Exempt are what never-block saved
+	Decisions []policy.Decision
+}
+
+// Counters that the ledger itself adds to a Batch's Counts: how many flagged sightings it kept, and how many it left
+// out because the hour had its share.
+const (
+	CountFlaggedKept    = "flagged.kept"
+	CountFlaggedLeftOut = "flagged.left_out"
+)
+
+// statements are those of Commit, prepared once.
+type statements struct {
+	putRow, dropRow, addCount                    *sql.Stmt
+	addFlagged, trimFlagged, addSaved, trimSaved *sql.Stmt
+	addDecision, putHit, dropHit                 *sql.Stmt
+}
+
+func (l *Ledger) prepare(ctx context.Context) error {
+	var errs []error
+	prepare := func(query string) *sql.Stmt {
+		s, err := l.write.PrepareContext(ctx, query)
+		errs = append(errs, err)
+		return s
+	}
+	l.stmts = statements{
+		putRow: prepare(`INSERT INTO evidence (kind, key, seen, data) VALUES (?, ?, ?, ?)
+			ON CONFLICT (kind, key) DO UPDATE SET seen = excluded.seen, data = excluded.data`),
+		dropRow: prepare(`DELETE FROM evidence WHERE kind = ? AND key = ?`),
+		addCount: prepare(`INSERT INTO hours (hour, counter, count) VALUES (?, ?, ?)
+			ON CONFLICT (hour, counter) DO UPDATE SET count = count + excluded.count`),
+		addFlagged:  prepare(`INSERT INTO flagged (time, domain, client, score, tail) VALUES (?, ?, ?, ?, ?)`),
+		trimFlagged: prepare(`DELETE FROM flagged WHERE id <= (SELECT max(id) FROM flagged) - ?`),
+		addSaved: prepare(`INSERT INTO saved (domain, first, last, sightings, score, tail) VALUES (?, ?, ?, ?, ?, ?)
+			ON CONFLICT (domain) DO UPDATE SET first = min(first, excluded.first), last = max(last, excluded.last),
+			sightings = sightings + excluded.sightings, score = excluded.score, tail = excluded.tail`),
+		trimSaved:   prepare(`DELETE FROM saved WHERE domain IN (SELECT domain FROM saved ORDER BY last DESC LIMIT -1 OFFSET ?)`),
+		addDecision: prepare(`INSERT INTO decisions (time, action, key, why, hit) VALUES (?, ?, ?, ?, ?)`),
+		putHit: prepare(`INSERT INTO hits (key, decision, expires) VALUES (?, ?, ?)
+			ON CONFLICT (key) DO UPDATE SET decision = excluded.decision, expires = excluded.expires`),
+		dropHit: prepare(`DELETE FROM hits WHERE key = ?`),
+	}
+	if err := errors.Join(errs...); err != nil {
+		return l.fail("open", err)
+	}
+	return nil
+}
+
+// Commit writes a batch in one transaction: after nil all of it is durable, after an error nothing of it is there, and
+// the same batch may be committed again. Counts are added to the hour's. A batch without parts costs nothing.
+func (l *Ledger) Commit(ctx context.Context, b Batch) error {
+	if len(b.Counts)+len(b.Rows)+len(b.Flagged)+len(b.Decisions) == 0 {
+		return nil
+	}
+	if b.Hour.IsZero() && len(b.Counts)+len(b.Flagged) > 0 {
+		return fmt.Errorf("ledger %s: commit: the batch counts something and does not say in which hour", l.name)
+	}
+	return l.transact(ctx, "commit", func(tx *sql.Tx) error {
+		c := commit{ctx: ctx, tx: tx, stmts: &l.stmts, hour: b.Hour.Truncate(time.Hour).Unix()}
+		if err := c.rows(b.Rows); err != nil {
+			return fmt.Errorf("evidence: %w", err)
+		}
+		if err := c.counts(b.Counts); err != nil {
+			return fmt.Errorf("counts: %w", err)
+		}
+		if err := c.flagged(b.Flagged, l.limits); err != nil {
+			return fmt.Errorf("flagged sightings: %w", err)
+		}
+		if err := c.saved(b.Flagged, l.limits); err != nil {
+			return fmt.Errorf("saved names: %w", err)
+		}
+		if err := c.decisions(b.Decisions); err != nil {
+			return fmt.Errorf("decisions: %w", err)
+		}
+		return nil
+	})
+}
+
+// commit is one Commit under way.
+type commit struct {
+	ctx   context.Context
+	tx    *sql.Tx
+	stmts *statements
+	hour  int64
+}
+
+// bind returns a prepared statement as a function of its arguments, for as long as the transaction lasts.
+func (c *commit) bind(s *sql.Stmt) func(args ...any) (sql.Result, error) {
+	bound := c.tx.StmtContext(c.ctx, s) // closed with the transaction
+	return func(args ...any) (sql.Result, error) { return bound.ExecContext(c.ctx, args...) }
+}
+
+func (c *commit) rows(rows []evidence.Row) error {
+	put, drop := c.bind(c.stmts.putRow), c.bind(c.stmts.dropRow)
+	for _, r := range rows {
+		var err error
+		if r.Data == nil {
+			_, err = drop(r.Kind, r.Key)
+		} else {
+			_, err = put(r.Kind, r.Key, nanos(r.Seen), r.Data)
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (c *commit) counts(counts map[string]uint64) error {
+	add := c.bind(c.stmts.addCount)
+	for name, n := range counts {
+		if n == 0 {
+			continue
+		}
+		if _, err := add(c.hour, name, int64(n)); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// flagged keeps the sightings of names that may be blocked, as far as the hour's share goes.
+func (c *commit) flagged(sightings []evidence.Sighting, lim limits) error {
+	if len(sightings) == 0 {
+		return nil
+	}
+	var had int
+	err := c.tx.QueryRowContext(c.ctx, `SELECT count FROM hours WHERE hour = ? AND counter = ?`, c.hour, CountFlaggedKept).Scan(&had)
+	if err != nil && !errors.Is(err, sql.ErrNoRows) {
+		return err
+	}
+	room := max(0, lim.flaggedPerHour-had)
+	var kept, leftOut uint64
+	add := c.bind(c.stmts.addFlagged)
+	for _, s := range sightings {
+		if s.Exempt {
+			continue
+		}
+		if kept == uint64(room) {
+			leftOut++
+			continue
+		}
+		kept++
+		_, err := add(s.Time, s.Result.Domain, addressKey(s.Client), float64(s.Result.Score), float64(s.Result.Tail))
+		if err != nil {
+			return err
+		}
+	}
+	if kept > 0 {
+		if _, err := c.bind(c.stmts.trimFlagged)(lim.flagged); err != nil {
+			return err
+		}
+	}
+	return c.counts(map[string]uint64{CountFlaggedKept: kept, CountFlaggedLeftOut: leftOut})
+}
+
+// saved adds the exempt sightings up by name: a popular name would fill a table of single ones.
+func (c *commit) saved(sightings []evidence.Sighting, lim limits) error {
+	names := map[string]Saved{}
+	for _, s := range sightings {
+		if !s.Exempt {
+			continue
+		}
+		at := fromNanos(s.Time)
+		n, ok := names[s.Result.Domain]
+		if !ok {
+			n = Saved{Domain: s.Result.Domain, First: at, Last: at}
+		}
+		if at.Before(n.First) {
+			n.First = at
+		}
+		if !at.Before(n.Last) {
+			n.Last, n.Score, n.Tail = at, s.Result.Score, s.Result.Tail
+		}
+		n.Sightings++
+		names[n.Domain] = n
+	}
+	if len(names) == 0 {
+		return nil
+	}
+	add := c.bind(c.stmts.addSaved)
+	for _, n := range names {
+		_, err := add(n.Domain, nanos(n.First), nanos(n.Last), int64(n.Sightings), float64(n.Score), float64(n.Tail))
+		if err != nil {
+			return err
+		}
+	}
+	_, err := c.bind(c.stmts.trimSaved)(lim.saved)
+	return err
+}
+
+func (c *commit) decisions(decisions []policy.Decision) error {
+	add, put, drop := c.bind(c.stmts.addDecision), c.bind(c.stmts.putHit), c.bind(c.stmts.dropHit)
+	for _, d := range decisions {
+		key := d.Hit.Key()
+		hit, err := json.Marshal(d.Hit)
+		if err != nil {
+			return fmt.Errorf("%s: %w", key, err)
+		}
+		res, err := add(nanos(d.Time), string(d.Action), key, d.Why, string(hit))
+		if err != nil {
+			return err
+		}
+		id, err := res.LastInsertId()
+		if err != nil {
+			return err
+		}
+		if d.Action == policy.Release {
+			_, err = drop(key)
+		} else {
+			_, err = put(key, id, nanos(d.Hit.Expires))
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// nanos is how a time is stored; the zero time, which has no Unix nanoseconds, is 0.
+func nanos(t time.Time) int64 {
+	if t.IsZero() {
+		return 0
+	}
+	return t.UnixNano()
+}
+
+func fromNanos(n int64) time.Time {
+	if n == 0 {
+		return time.Time{}
+	}
+	return time.Unix(0, n).UTC()
+}
+
+// addressKey is how a client is stored: 16 bytes in the order of addresses, nil for none.
+func addressKey(a netip.Addr) []byte {
+	if !a.IsValid() {
+		return nil
+	}
+	b := a.As16()
+	return b[:]
+}

@@ -1,0 +1,243 @@
+package ledger
+
+import (
+	"context"
+	"crypto/rand"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"iter"
+	"net/netip"
+	"slices"
+	"time"
+
+	"referee/classifier"
+	"referee/evidence"
+	"referee/policy"
+)
+
+// EvidenceKey returns the secret of the evidence's keyed hash, made when it is asked for the first time and kept as
+// long as the ledger, so that restored evidence still counts the same networks as the same.
+func (l *Ledger) EvidenceKey(ctx context.Context) (evidence.Key, error) {
+	const name = "evidence key"
+	if !l.ReadOnly() {
+		var made evidence.Key
+		rand.Read(made[:]) // never fails (crypto/rand)
+		err := l.transact(ctx, "make the evidence key", func(tx *sql.Tx) error {
+			_, err := tx.ExecContext(ctx, `INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO NOTHING`, name, made[:])
+			return err
+		})
+		if err != nil {
+			return evidence.Key{}, err
+		}
+	}
+	var kept []byte
+	if err := l.read.QueryRowContext(ctx, `SELECT value FROM meta WHERE key = ?`, name).Scan(&kept); err != nil {
+		return evidence.Key{}, l.fail("read the evidence key", err)
+	}
+	var key evidence.Key
+	if copy(key[:], kept) != len(key) {
+		return evidence.Key{}, fmt.Errorf("ledger %s: the evidence key has %d bytes, not %d: %w", l.name, len(kept), len(key), ErrDamaged)
+	}
+	return key, nil
+}
+
+// Evidence yields every row, 1,000 read at a time, so that the loop may write to the ledger and a long one holds nothing
+// back. Rows that are written meanwhile may come old or new. An error is yielded once, last, with a zero Row.
+func (l *Ledger) Evidence(ctx context.Context) iter.Seq2[evidence.Row, error] {
+	const page = 1000
+	return func(yield func(evidence.Row, error) bool) {
+		for last := int64(0); ; {
+			rows, err := collect(ctx, l, "read the evidence", func(rows *sql.Rows) (r evidence.Row, err error) {
+				var seen int64
+				err = rows.Scan(&last, &r.Kind, &r.Key, &seen, &r.Data)
+				r.Seen = fromNanos(seen)
+				return r, err
+			}, `SELECT rowid, kind, key, seen, data FROM evidence WHERE rowid > ? ORDER BY rowid LIMIT ?`, last, page)
+			if err != nil {
+				yield(evidence.Row{}, err)
+				return
+			}
+			for _, r := range rows {
+				if !yield(r, nil) {
+					return
+				}
+			}
+			if len(rows) < page {
+				return
+			}
+		}
+	}
+}
+
+// ActiveHits returns the hits that were blocked or extended, not released, and do not expire before now or at it; the
+// highest rank first. With the zero time it returns also those that expired while nobody was there to release them:
+// what a process takes up at its start, so that its first decisions release them.
+func (l *Ledger) ActiveHits(ctx context.Context, now time.Time) ([]policy.Hit, error) {
+	after := nanos(now)
+	if now.IsZero() {
+		after = -1 << 63
+	}
+	hits, err := collect(ctx, l, "read the active hits", func(rows *sql.Rows) (h policy.Hit, err error) {
+		var text string
+		if err := rows.Scan(&text); err != nil {
+			return h, err
+		}
+		return h, json.Unmarshal([]byte(text), &h)
+	}, `SELECT d.hit FROM hits h JOIN decisions d ON d.id = h.decision WHERE h.expires > ?`, after)
+	slices.SortStableFunc(hits, func(a, b policy.Hit) int {
+		switch {
+		case a.Rank > b.Rank:
+			return -1
+		case a.Rank < b.Rank:
+			return 1
+		}
+		return 0
+	})
+	return hits, err
+}
+
+// Decisions returns at most limit decisions made at since or later, the newest first. A limit of 0 means all.
+func (l *Ledger) Decisions(ctx context.Context, since time.Time, limit int) ([]policy.Decision, error) {
+	return collect(ctx, l, "read the decisions", scanDecision,
+		`SELECT time, action, why, hit FROM decisions WHERE time >= ? ORDER BY id DESC LIMIT ?`, nanos(since), sqlLimit(limit))
+}
+
+// LastDecisions returns, of each name and client decided on at since or later, the last decision; the newest first.
+func (l *Ledger) LastDecisions(ctx context.Context, since time.Time) ([]policy.Decision, error) {
+	return collect(ctx, l, "read the last decisions", scanDecision,
+		`SELECT time, action, why, hit FROM decisions
+		WHERE id IN (SELECT max(id) FROM decisions WHERE time >= ? GROUP BY key) ORDER BY id DESC`, nanos(since))
+}
+
+func scanDecision(rows *sql.Rows) (d policy.Decision, err error) {
+	var at int64
+	var hit string
+	if err := rows.Scan(&at, &d.Action, &d.Why, &hit); err != nil {
+		return d, err
+	}
+	d.Time = fromNanos(at)
+	return d, json.Unmarshal([]byte(hit), &d.Hit)
+}
+
+// Hour is what was counted in one hour.
+type Hour struct {
+	Start  time.Time
+	Counts map[string]uint64 // as in Batch, and the ledger's own counters
+}
+
+// Hours returns the hours from the one that since lies in, the oldest first. Hours without a count are not there.
+func (l *Ledger) Hours(ctx context.Context, since time.Time) ([]Hour, error) {
+	type row struct {
+		hour    int64
+		counter string
+		count   int64
+	}
+	from := since.Truncate(time.Hour).Unix()
+	rows, err := collect(ctx, l, "read the hours", func(rows *sql.Rows) (r row, err error) {
+		return r, rows.Scan(&r.hour, &r.counter, &r.count)
+	}, `SELECT hour, counter, count FROM hours WHERE hour >= ? ORDER BY hour`, from)
+	var hours []Hour
+	for _, r := range rows {
+		start := time.Unix(r.hour, 0).UTC()
+		if len(hours) == 0 || !hours[len(hours)-1].Start.Equal(start) {
+			hours = append(hours, Hour{Start: start, Counts: map[string]uint64{}})
+		}
+		hours[len(hours)-1].Counts[r.counter] = uint64(r.count)
+	}
+	return hours, err
+}
+
+// FlaggedSightings returns at most limit of the kept sightings of flagged names, the newest first: those of one domain,
+// or of the clients in one prefix, or of both; an empty domain and the zero prefix leave that open.
+func (l *Ledger) FlaggedSightings(ctx context.Context, domain string, clients netip.Prefix, limit int) ([]evidence.Sighting, error) {
+	query := `SELECT time, domain, client, score, tail FROM flagged`
+	var args []any
+	where := " WHERE"
+	if domain != "" {
+		query += where + " domain = ?"
+		args = append(args, domain)
+		where = " AND"
+	}
+	if clients.IsValid() {
+		first, last := addressRange(clients)
+		query += where + " client BETWEEN ? AND ?"
+		args = append(args, first, last)
+	}
+	return collect(ctx, l, "read the flagged sightings", func(rows *sql.Rows) (s evidence.Sighting, err error) {
+		var client []byte
+		var score, tail float64
+		if err := rows.Scan(&s.Time, &s.Result.Domain, &client, &score, &tail); err != nil {
+			return s, err
+		}
+		s.Result = classifier.Result{Domain: s.Result.Domain, Score: float32(score), Tail: float32(tail)}
+		if a, ok := netip.AddrFromSlice(client); ok {
+			s.Client = a.Unmap()
+		}
+		return s, nil
+	}, query+" ORDER BY id DESC LIMIT ?", append(args, sqlLimit(limit))...)
+}
+
+// Saved is a name that scored like a generated one and was let be, because a never-block list holds it.
+type Saved struct {
+	Domain      string
+	First, Last time.Time
+	Sightings   uint64  // since First
+	Score, Tail float32 // when last seen
+}
+
+// SavedNames returns the names that never-block saved at since or later, those with the most sightings first.
+func (l *Ledger) SavedNames(ctx context.Context, since time.Time) ([]Saved, error) {
+	return collect(ctx, l, "read the saved names", func(rows *sql.Rows) (s Saved, err error) {
+		var first, last, sightings int64
+		var score, tail float64
+		if err := rows.Scan(&s.Domain, &first, &last, &sightings, &score, &tail); err != nil {
+			return s, err
+		}
+		s.First, s.Last, s.Sightings = fromNanos(first), fromNanos(last), uint64(sightings)
+		s.Score, s.Tail = float32(score), float32(tail)
+		return s, nil
+	}, `SELECT domain, first, last, sightings, score, tail FROM saved WHERE last >= ? ORDER BY sightings DESC, domain`, nanos(since))
+}
+
+// addressRange returns the first and the last addressKey in a prefix.
+func addressRange(p netip.Prefix) (first, last []byte) {
+	first = addressKey(p.Masked().Addr())
+	last = slices.Clone(first)
+	host := p.Addr().BitLen() - p.Bits() // the low bits, free to vary
+	for i := len(last) - 1; host > 0; i-- {
+		n := min(host, 8)
+		last[i] |= 1<<n - 1
+		host -= n
+	}
+	return first, last
+}
+
+// sqlLimit is a LIMIT: negative means none.
+func sqlLimit(n int) int {
+	if n <= 0 {
+		return -1
+	}
+	return n
+}
+
+// collect runs a query and reads all its rows.
+func collect[T any](ctx context.Context, l *Ledger, doing string, scan func(*sql.Rows) (T, error), query string, args ...any) ([]T, error) {
+	rows, err := l.read.QueryContext(ctx, query, args...)
+	if err != nil {
+		return nil, l.fail(doing, err)
+	}
+	defer rows.Close() //nolint:errcheck // rows.Err has it
+	var all []T
+	for rows.Next() {
+		v, err := scan(rows)
+		if err != nil {
+			return nil, l.fail(doing, err)
+		}
+		all = append(all, v)
+	}
+	if err := rows.Err(); err != nil {
+		return nil, l.fail(doing, err)
+	}
+	return all, nil
+}
