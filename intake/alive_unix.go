@@ -1,0 +1,32 @@
+//go:build unix
+
+package intake
+
+import "syscall"
+
+// alive reports whether a connection that was idle can still be written to. A peer that closed it has sent an end of file,
+// which one read without waiting finds (as database drivers do: go-sql-driver/mysql, connCheck). It costs a system call,
+// so it is asked only before a request that must not be sent twice.
+func (c *upstreamConn) alive() bool {
+	if c.br.Buffered() > 0 {
+		return false
+	}
+	sc, ok := c.Conn.(syscall.Conn)
+	if !ok {
+		return true
+	}
+	raw, err := sc.SyscallConn()
+	if err != nil {
+		return false
+	}
+	waiting := false
+	if err := raw.Read(func(fd uintptr) bool {
+		var b [1]byte
+		_, err := syscall.Read(int(fd), b[:])
+		waiting = err == syscall.EAGAIN //nolint:errorlint // a system call returns the bare number
+		return true
+	}); err != nil {
+		return false
+	}
+	return waiting
+}

@@ -1,0 +1,133 @@
+package intake
+
+import (
+	"bytes"
+	"log/slog"
+	"math"
+	"strconv"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/valyala/fasthttp"
+
+	"referee/policy"
+)
+
+// API serves /v1/check, /v1/observe and /v1/score. Serve, Drain and Shutdown are those of its server.
+type API struct {
+	server
+	judge    *Judge
+	verdicts [policy.NumVerdicts][]byte
+}
+
+// NewAPI makes an API. It does not listen: Serve does.
+func NewAPI(cfg Config, j *Judge, reg prometheus.Registerer, log *slog.Logger) *API {
+	a := &API{judge: j}
+	for v := range a.verdicts {
+		a.verdicts[v] = []byte(policy.Verdict(v).String())
+	}
+	a.prepare("api", cfg.MaxConnections, idleTimeout, a.handle, allow, reg, log)
+	return a
+}
+
+// allow is the answer of a check endpoint that does not know: 200, the one status that every client of it takes as leave.
+func allow(ctx *fasthttp.RequestCtx) {
+	ctx.Response.Reset()
+	ctx.Response.Header.SetNoDefaultContentType(true)
+}
+
+func (a *API) handle(ctx *fasthttp.RequestCtx) {
+	if err := unambiguous(&ctx.Request.Header); err != nil {
+		a.bad.Add(1)
+		refuse(ctx, fasthttp.StatusBadRequest, err.Error())
+		ctx.SetConnectionClose()
+		return
+	}
+	// The target as it was sent: what stands behind the prefix is the path of the original request, in whatever form.
+	target := ctx.Request.Header.RequestURI()
+	if len(target) > 0 && target[0] != '/' {
+		target = ctx.Path() // absolute-form
+	}
+	switch {
+	case under(target, "/v1/check"):
+		a.check(ctx, ViaCheck)
+	case under(target, "/v1/observe"):
+		a.check(ctx, ViaObserve)
+	case path(target) == "/v1/score":
+		a.score(ctx)
+	default:
+		refuse(ctx, fasthttp.StatusNotFound, "there is /v1/check, /v1/observe and /v1/score here")
+	}
+}
+
+// unambiguous refuses heads that whoever passed the request on may have read in another way than fasthttp does. The
+// proxy looks closer; here no request goes on.
+func unambiguous(h *fasthttp.RequestHeader) error {
+	raw := h.RawHeaders()
+	if bytes.Contains(raw, []byte("\n ")) || bytes.Contains(raw, []byte("\n\t")) {
+		return errFolded
+	}
+	if h.ContentLength() == -1 { // chunked
+		var lines head
+		if err := lines.parse(raw); err != nil {
+			return err
+		}
+		if _, n := lines.first(contentLength); n > 0 {
+			return errFraming
+		}
+	}
+	return nil
+}
+
+// check judges a request by its head alone; the body, if somebody sends one along, is dropped unread. fasthttp has taken
+// the first of several Referer lines, and joined a folded one.
+func (a *API) check(ctx *fasthttp.RequestCtx, via Via) {
+	head := &ctx.Request.Header
+	client := a.judge.Client(peerAddr(ctx.RemoteAddr()), head.PeekAll("X-Forwarded-For"))
+	v := a.judge.Judge(via, head.PeekCanonical(refererKey), client)
+	if via == ViaObserve {
+		return // nobody reads the answer to a mirrored request
+	}
+	out := &ctx.Response.Header
+	out.SetCanonical(verdictKey, a.verdicts[v.Verdict])
+	if v.Result.Domain != "" {
+		var buf [32]byte
+		out.SetCanonical(scoreKey, appendFigure(buf[:0], v.Result.Score))
+		out.SetCanonical(tailKey, appendFigure(buf[:0], v.Result.Tail))
+		// A Name holds a-z, 0-9, hyphens, underscores and dots only (features.Parser).
+		out.SetCanonical(nameKey, append(buf[:0], v.Result.Domain...))
+	}
+	if v.Block {
+		ctx.SetStatusCode(fasthttp.StatusForbidden)
+	}
+}
+
+// What fasthttp is given as the canonical form of a name it neither changes nor keeps.
+var (
+	refererKey = []byte("Referer")
+	verdictKey = []byte("X-Referee-Verdict")
+	scoreKey   = []byte("X-Referee-Score")
+	tailKey    = []byte("X-Referee-Tail")
+	nameKey    = []byte("X-Referee-Name")
+)
+
+// appendFigure appends f with 6 significant digits, as every output of Referee shows scores and tails.
+func appendFigure(dst []byte, f float32) []byte {
+	if math.IsNaN(float64(f)) || math.IsInf(float64(f), 0) {
+		return append(dst, '0') // no model scores so, but JSON and header readers must never see it
+	}
+	return strconv.AppendFloat(dst, float64(f), 'g', 6, 32)
+}
+
+// under reports whether a request target is prefix or below it.
+func under(target []byte, prefix string) bool {
+	if len(target) < len(prefix) || string(target[:len(prefix)]) != prefix {
+		return false
+	}
+	return len(target) == len(prefix) || target[len(prefix)] == '/' || target[len(prefix)] == '?'
+}
+
+// path is a request target without its query.
+func path(target []byte) string {
+	p, _, _ := bytes.Cut(target, []byte("?"))
+	return string(p)
+}

@@ -1,0 +1,227 @@
+package intake
+
+import (
+	"bytes"
+	"errors"
+)
+
+// head is a block of header lines as it stood on the wire, each with what it means to a proxy. fasthttp has parsed requests
+// before; but it joins folded lines, takes bare line feeds and spaces in names, and sorts and renames what it writes, and
+// a proxy that reads a message in another way than the application behind it is how requests are smuggled (RFC 9112
+// section 11.2). So lines are forwarded as they came, and what cannot be read in one way only is refused.
+//
+// It views the bytes it was parsed from, and is reused.
+type head struct {
+	lines   []line
+	options [][]byte // of the Connection header
+}
+
+type line struct {
+	raw   []byte // with its CRLF
+	name  []byte
+	value []byte // without the space around it
+	kind  kind
+}
+
+// kind is what a proxy does with a header line.
+type kind uint8
+
+const (
+	endToEnd kind = iota // forwarded, unless Connection names it
+	pinned               // forwarded, whatever Connection names
+	hopByHop             // meant for this proxy alone
+	connection
+	upgrade
+	host
+	contentLength
+	transferEncoding
+	expect
+	forwardedFor
+	referer
+)
+
+var (
+	errLineEnd    = errors.New("a header line does not end in CRLF")
+	errFolded     = errors.New("a header line is folded")
+	errFieldName  = errors.New("a header name is no token")
+	errOptions    = errors.New("there are too many Connection options")
+	errFraming    = errors.New("a request has a Content-Length or a Transfer-Encoding, not both")
+	errUnfinished = errors.New("the header does not end")
+)
+
+// maxOptions bounds the names that each line is compared with.
+const maxOptions = 16
+
+// parse reads a block up to and with the empty line that ends it.
+func (h *head) parse(block []byte) error {
+	h.lines, h.options = h.lines[:0], h.options[:0]
+	for {
+		end := bytes.IndexByte(block, '\n')
+		switch {
+		case end < 0:
+			return errUnfinished
+		case end == 0 || block[end-1] != '\r':
+			return errLineEnd
+		case end == 1:
+			return nil
+		case block[0] == ' ' || block[0] == '\t':
+			return errFolded
+		}
+		raw := block[:end+1]
+		block = block[end+1:]
+		colon := 0
+		for tokenBytes[raw[colon]] {
+			colon++
+		}
+		if colon == 0 || raw[colon] != ':' {
+			return errFieldName
+		}
+		l := line{raw: raw, name: raw[:colon], value: trimSpace(raw[colon+1 : len(raw)-2])}
+		l.kind = kindOf(l.name)
+		if l.kind == connection {
+			for option := range bytes.SplitSeq(l.value, []byte(",")) {
+				if option = trimSpace(option); len(option) == 0 {
+					continue
+				}
+				if len(h.options) == maxOptions {
+					return errOptions
+				}
+				h.options = append(h.options, option)
+			}
+		}
+		h.lines = append(h.lines, l)
+	}
+}
+
+// first returns the value of the first line of a kind, and how many there are.
+func (h *head) first(k kind) (value []byte, n int) {
+	for i := range h.lines {
+		if h.lines[i].kind == k {
+			if n == 0 {
+				value = h.lines[i].value
+			}
+			n++
+		}
+	}
+	return value, n
+}
+
+// has reports whether the Connection header has an option (in lower case).
+func (h *head) has(option string) bool {
+	for _, o := range h.options {
+		if equalFold(o, option) {
+			return true
+		}
+	}
+	return false
+}
+
+// forwards reports whether a line goes on to the other side. Connection may name fields that were meant for this hop
+// (RFC 9110 section 7.6.1); it is not obeyed where that would take away what the load balancer vouches for, or the framing
+// (as Apache httpd did until CVE-2022-31813).
+func (h *head) forwards(l *line) bool {
+	switch l.kind {
+	case pinned, host, contentLength, transferEncoding, forwardedFor:
+		return true
+	case endToEnd, referer:
+		for _, o := range h.options {
+			if len(o) == len(l.name) && bytes.EqualFold(o, l.name) {
+				return false
+			}
+		}
+		return true
+	}
+	return false
+}
+
+// kindOf classifies a field name. The hop-by-hop ones are those of RFC 9110 section 7.6.1 and of RFC 2616 section 13.5.1,
+// but for Trailer, which goes with the body.
+func kindOf(name []byte) kind {
+	is := func(s string) bool { return equalFold(name, s) }
+	switch len(name) {
+	case 2:
+		if is("te") {
+			return hopByHop
+		}
+	case 4:
+		if is("host") {
+			return host
+		}
+	case 6:
+		if is("expect") {
+			return expect
+		}
+	case 7:
+		switch {
+		case is("referer"):
+			return referer
+		case is("upgrade"):
+			return upgrade
+		}
+	case 9:
+		if is("forwarded") {
+			return pinned
+		}
+	case 10:
+		switch {
+		case is("connection"):
+			return connection
+		case is("keep-alive"):
+			return hopByHop
+		}
+	case 14:
+		if is("content-length") {
+			return contentLength
+		}
+	case 15:
+		if is("x-forwarded-for") {
+			return forwardedFor
+		}
+	case 16:
+		if is("proxy-connection") {
+			return hopByHop
+		}
+	case 17:
+		if is("transfer-encoding") {
+			return transferEncoding
+		}
+	case 18:
+		if is("proxy-authenticate") {
+			return hopByHop
+		}
+	case 19:
+		if is("proxy-authorization") {
+			return hopByHop
+		}
+	}
+	for _, prefix := range [...]string{"x-forwarded-", "x-amzn-"} {
+		if len(name) > len(prefix) && equalFold(name[:len(prefix)], prefix) {
+			return pinned
+		}
+	}
+	return endToEnd
+}
+
+// equalFold compares with a token in lower case.
+func equalFold(b []byte, lower string) bool {
+	if len(b) != len(lower) {
+		return false
+	}
+	for i, c := range b {
+		if c >= 'A' && c <= 'Z' {
+			c |= 0x20
+		}
+		if c != lower[i] {
+			return false
+		}
+	}
+	return true
+}
+
+// tokenBytes are the bytes of a field name (RFC 9110 section 5.6.2).
+var tokenBytes = func() (t [256]bool) {
+	for _, c := range []byte("!#$%&'*+-.^_`|~0123456789abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ") {
+		t[c] = true
+	}
+	return t
+}()

@@ -1,0 +1,161 @@
+package intake
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"strings"
+
+	"github.com/valyala/fasthttp"
+
+	"referee/features"
+	"referee/policy"
+)
+
+const (
+	maxScoreBody = 1 << 20
+	// At some microseconds each, what one request may ask for takes some ten milliseconds.
+	maxScoreReferers = 10_000
+)
+
+// scored is the answer of /v1/score: one Verdict for each Referer, in order.
+type scored struct {
+	Model     string      `json:"model"`
+	Policy    string      `json:"policy"`
+	Threshold figure      `json:"threshold"` // the benign tail at and below which a name is flagged
+	Verdicts  []scoredOne `json:"verdicts"`
+}
+
+type scoredOne struct {
+	Name      string  `json:"name,omitempty"`
+	Score     *figure `json:"score,omitempty"`
+	Tail      *figure `json:"tail,omitempty"`
+	Verdict   string  `json:"verdict"`
+	Exemption string  `json:"exemption,omitempty"`
+	Reason    string  `json:"reason,omitempty"` // why there is no name
+}
+
+type figure float32
+
+func (f figure) MarshalJSON() ([]byte, error) { return appendFigure(nil, float32(f)), nil }
+
+// score judges a list of Referers for whoever asks. It is no traffic: nothing is counted, cached or taken as evidence.
+func (a *API) score(ctx *fasthttp.RequestCtx) {
+	if !ctx.IsPost() {
+		refuseJSON(ctx, fasthttp.StatusMethodNotAllowed, "POST a list of Referers here")
+		ctx.Response.Header.Set("Allow", "POST")
+		return
+	}
+	s := a.judge.snapshot.Load()
+	if s == nil {
+		refuseJSON(ctx, fasthttp.StatusServiceUnavailable, "no model is loaded yet")
+		return
+	}
+	referers, status, err := readReferers(ctx)
+	if err != nil {
+		refuseJSON(ctx, status, err.Error())
+		if status == fasthttp.StatusRequestEntityTooLarge {
+			ctx.SetConnectionClose() // the rest of the body is not read
+		}
+		return
+	}
+	model := s.Cache.Model()
+	out := scored{
+		Model: model.ID(), Policy: s.Policy.ID(), Threshold: figure(s.Policy.Threshold()),
+		Verdicts: make([]scoredOne, 0, len(referers)),
+	}
+	var parser features.Parser
+	for _, r := range referers {
+		name, reason := parser.Referer([]byte(r))
+		if reason != features.Named {
+			out.Verdicts = append(out.Verdicts, scoredOne{Verdict: policy.Invalid.String(), Reason: reason.String()})
+			continue
+		}
+		result := model.Judge(name)
+		verdict, exemption := s.Policy.Judge(name, result)
+		one := scoredOne{
+			Name: result.Domain, Score: (*figure)(&result.Score), Tail: (*figure)(&result.Tail), Verdict: verdict.String(),
+		}
+		if exemption != policy.NotExempt {
+			one.Exemption = exemption.String()
+		}
+		out.Verdicts = append(out.Verdicts, one)
+	}
+	answerJSON(ctx, fasthttp.StatusOK, out)
+}
+
+// readReferers reads the list from a request, or says with which status to refuse it.
+func readReferers(ctx *fasthttp.RequestCtx) (referers []string, status int, err error) {
+	kind, _, _ := strings.Cut(string(ctx.Request.Header.ContentType()), ";")
+	kind = strings.ToLower(strings.TrimSpace(kind))
+	if kind != "application/json" && kind != "text/plain" {
+		return nil, fasthttp.StatusUnsupportedMediaType,
+			errors.New(`send application/json, {"referers": ["https://…"]}, or text/plain, one Referer a line`)
+	}
+	tooLarge := fmt.Errorf("the body is over %d bytes: send it in parts", maxScoreBody)
+	if ctx.Request.Header.ContentLength() > maxScoreBody {
+		return nil, fasthttp.StatusRequestEntityTooLarge, tooLarge
+	}
+	var body []byte
+	if stream := ctx.RequestBodyStream(); stream != nil {
+		body, err = io.ReadAll(io.LimitReader(stream, maxScoreBody+1))
+		if err != nil {
+			return nil, fasthttp.StatusBadRequest, errors.New("the body ended before it was complete")
+		}
+	}
+	if len(body) > maxScoreBody {
+		return nil, fasthttp.StatusRequestEntityTooLarge, tooLarge
+	}
+	if kind == "text/plain" {
+		text := strings.TrimSuffix(string(body), "\n")
+		if text != "" {
+			referers = strings.Split(text, "\n")
+		}
+		for i, r := range referers {
+			referers[i] = strings.TrimSuffix(r, "\r")
+		}
+	} else if referers, err = parseReferers(body); err != nil {
+		return nil, fasthttp.StatusBadRequest, err
+	}
+	if n := len(referers); n > maxScoreReferers {
+		return nil, fasthttp.StatusRequestEntityTooLarge,
+			fmt.Errorf("%d Referers are more than %d: send them in parts", n, maxScoreReferers)
+	}
+	return referers, 0, nil
+}
+
+func parseReferers(body []byte) ([]string, error) {
+	var in struct {
+		Referers []string `json:"referers"`
+	}
+	dec := json.NewDecoder(bytes.NewReader(body))
+	dec.DisallowUnknownFields()
+	if err := dec.Decode(&in); err != nil {
+		if errors.Is(err, io.EOF) || errors.Is(err, io.ErrUnexpectedEOF) {
+			return nil, errors.New("the JSON ends before it is complete")
+		}
+		return nil, fmt.Errorf(`not {"referers": ["https://…"]}: %w, near byte %d`, err, dec.InputOffset())
+	}
+	if in.Referers == nil {
+		return nil, errors.New(`"referers" is missing: {"referers": ["https://…"]}`)
+	}
+	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
+		return nil, fmt.Errorf("more follows the JSON, near byte %d", dec.InputOffset())
+	}
+	return in.Referers, nil
+}
+
+func refuseJSON(ctx *fasthttp.RequestCtx, status int, why string) {
+	answerJSON(ctx, status, struct {
+		Error string `json:"error"`
+	}{why})
+}
+
+func answerJSON(ctx *fasthttp.RequestCtx, status int, v any) {
+	ctx.SetStatusCode(status)
+	ctx.SetContentType("application/json")
+	// It cannot fail: what is encoded is ours, and it is written to memory.
+	_ = json.NewEncoder(ctx.Response.BodyWriter()).Encode(v)
+}

@@ -1,0 +1,122 @@
+package intake
+
+import (
+	"bufio"
+	"context"
+	"errors"
+	"net"
+	"strings"
+	"sync"
+	"time"
+)
+
+// An ALB passes response headers of up to 32 KiB in all (AWS: Application Load Balancer quotas, HTTP headers).
+const maxResponseHead = 32 << 10
+
+var errClosed = errors.New("the proxy is shut down")
+
+// upstream keeps connections to the application. The one used last is taken first, so that a quiet hour closes the rest.
+type upstream struct {
+	network, addr string
+	dialer        net.Dialer
+	keep          time.Duration // how long an idle connection is kept
+
+	mu     sync.Mutex
+	idle   []*upstreamConn // by the time they came back
+	reaper *time.Timer     // runs while there are idle connections
+	closed bool
+}
+
+type upstreamConn struct {
+	net.Conn
+	br     *bufio.Reader
+	since  time.Time // idle since then
+	reused bool
+}
+
+func newUpstream(addr string, connect, keep time.Duration) *upstream {
+	u := &upstream{network: "tcp", addr: addr, dialer: net.Dialer{Timeout: connect}, keep: keep}
+	if path, isUnix := strings.CutPrefix(addr, "unix:"); isUnix {
+		u.network, u.addr = "unix", path
+	}
+	return u
+}
+
+// get returns an idle connection, or a new one where there is none. Fresh: a new one in any case, and the idle ones are
+// closed, because one of them turned out to be dead and the others are as old.
+func (u *upstream) get(fresh bool) (*upstreamConn, error) {
+	u.mu.Lock()
+	if fresh {
+		u.closeIdle(len(u.idle))
+	}
+	for n := len(u.idle); n > 0; n-- {
+		c := u.idle[n-1]
+		u.idle[n-1] = nil
+		u.idle = u.idle[:n-1]
+		if time.Since(c.since) < u.keep {
+			u.mu.Unlock()
+			c.reused = true
+			return c, nil
+		}
+		c.Close()
+	}
+	u.mu.Unlock()
+	conn, err := u.dialer.DialContext(context.Background(), u.network, u.addr)
+	if err != nil {
+		return nil, err
+	}
+	return &upstreamConn{Conn: conn, br: bufio.NewReaderSize(conn, maxResponseHead)}, nil
+}
+
+// put takes a connection back whose last answer was read to its end.
+func (u *upstream) put(c *upstreamConn) {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	if u.closed || c.br.Buffered() > 0 { // an answer that nobody asked for
+		c.Close()
+		return
+	}
+	c.since = time.Now()
+	u.idle = append(u.idle, c)
+	if u.reaper == nil {
+		u.reaper = time.AfterFunc(u.keep, u.reap)
+	}
+}
+
+// reap closes what has been idle for too long.
+func (u *upstream) reap() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	old := 0
+	for old < len(u.idle) && time.Since(u.idle[old].since) >= u.keep {
+		old++
+	}
+	u.closeIdle(old)
+	if len(u.idle) == 0 {
+		u.reaper = nil
+		return
+	}
+	u.reaper.Reset(u.keep - time.Since(u.idle[0].since))
+}
+
+// closeIdle closes the n connections that have been idle longest. u.mu is held.
+func (u *upstream) closeIdle(n int) {
+	for _, c := range u.idle[:n] {
+		c.Close()
+	}
+	rest := copy(u.idle, u.idle[n:])
+	clear(u.idle[rest:])
+	u.idle = u.idle[:rest]
+}
+
+// close closes the idle connections, and those in use when they come back.
+func (u *upstream) close() {
+	u.mu.Lock()
+	defer u.mu.Unlock()
+	u.closed = true
+	u.closeIdle(len(u.idle))
+	if u.reaper != nil {
+		u.reaper.Stop()
+		u.reaper = nil
+	}
+}
