@@ -38,7 +38,7 @@ const (
 // came from min-networks distinct networks. Of a client: it sent min-flagged distinct flagged names, and more than
 // min-share of its distinct external names are flagged; exempt names count as external and not as flagged.
 func (p *Policy) Decide(active *Hits, st *evidence.State, now time.Time) (*Hits, []Decision) {
-	d := decider{p: p, now: now, active: active, renewed: map[string]bool{}}
+	d := decider{p: p, now: now, active: active, renewed: map[string]bool{}, hits: make([]*Hit, 0, active.Len()+16)}
 	for n := range st.Names() {
 		d.name(n)
 	}
@@ -54,7 +54,7 @@ func (p *Policy) Decide(active *Hits, st *evidence.State, now time.Time) (*Hits,
 	slices.SortFunc(d.decisions, func(a, b Decision) int {
 		return cmp.Or(cmp.Compare(b.Hit.Rank, a.Hit.Rank), compare(&a.Hit, &b.Hit))
 	})
-	return NewHits(d.hits), d.decisions
+	return newHits(d.hits), d.decisions
 }
 
 type decider struct {
@@ -62,7 +62,7 @@ type decider struct {
 	now       time.Time
 	active    *Hits
 	renewed   map[string]bool // keys of the active hits that are extended
-	hits      []Hit
+	hits      []*Hit
 	decisions []Decision
 }
 
@@ -137,7 +137,7 @@ func (d *decider) add(h Hit, old *Hit) {
 		d.renewed[h.Key()] = true
 		d.decide(Extend, h, "seen again: "+why)
 	}
-	d.hits = append(d.hits, h)
+	d.hits = append(d.hits, &h)
 }
 
 // review lets an active hit go, or keeps it.
@@ -151,7 +151,7 @@ func (d *decider) review(h *Hit) {
 	case !h.Expires.After(d.now):
 		d.decide(Release, *h, fmt.Sprintf("expired: last seen flagged %s ago", span(d.now.Sub(h.Last))))
 	default:
-		d.hits = append(d.hits, *h)
+		d.hits = append(d.hits, h)
 	}
 }
 

@@ -17,42 +17,38 @@ type Hits struct {
 
 // NewHits makes a Hits of a list. Of two hits for one name or client the one that expires later stays.
 func NewHits(list []Hit) *Hits {
-	// Sorted by pointer: under attack there are tens of thousands of hits, of some 300 bytes each.
-	best := make([]*Hit, 0, len(list))
-	h := &Hits{names: map[string]int{}, clients: map[netip.Prefix]int{}}
+	all := make([]*Hit, len(list))
 	for i := range list {
-		hit := &list[i]
-		if at, found := h.find(hit); !found {
-			h.index(hit, len(best))
-			best = append(best, hit)
-		} else if hit.Expires.After(best[at].Expires) {
-			best[at] = hit
-		}
+		all[i] = &list[i]
 	}
-	slices.SortFunc(best, func(a, b *Hit) int { return cmp.Or(cmp.Compare(b.Rank, a.Rank), compare(a, b)) })
-	h.all = make([]Hit, len(best))
-	for i, hit := range best {
-		h.all[i] = *hit
-		h.index(hit, i)
+	h := newHits(all)
+	if len(h.names)+len(h.clients) < len(all) {
+		slices.SortFunc(all, func(a, b *Hit) int { return cmp.Or(compare(a, b), b.Expires.Compare(a.Expires)) })
+		h = newHits(slices.CompactFunc(all, func(a, b *Hit) bool { return compare(a, b) == 0 }))
 	}
 	return h
 }
 
-func (h *Hits) find(hit *Hit) (at int, found bool) {
-	if hit.Kind == KindClient {
-		at, found = h.clients[hit.Client]
-	} else {
-		at, found = h.names[hit.Domain]
+// newHits sorts pointers: in a large attack there are tens of thousands of hits, of some 300 bytes each, and another list
+// of them each second.
+func newHits(list []*Hit) *Hits {
+	slices.SortFunc(list, func(a, b *Hit) int { return cmp.Or(cmp.Compare(b.Rank, a.Rank), compare(a, b)) })
+	names := 0
+	for _, hit := range list {
+		if hit.Kind != KindClient {
+			names++
+		}
 	}
-	return at, found
-}
-
-func (h *Hits) index(hit *Hit, at int) {
-	if hit.Kind == KindClient {
-		h.clients[hit.Client] = at
-	} else {
-		h.names[hit.Domain] = at
+	h := &Hits{all: make([]Hit, len(list)), names: make(map[string]int, names), clients: make(map[netip.Prefix]int, len(list)-names)}
+	for i, hit := range list {
+		h.all[i] = *hit
+		if hit.Kind == KindClient {
+			h.clients[hit.Client] = i
+		} else {
+			h.names[hit.Domain] = i
+		}
 	}
+	return h
 }
 
 // compare orders hits by what they are about, as their keys would, without making the keys.
