@@ -1,7 +1,7 @@
 //go:build ignore
 
-// This program writes icann.txt: the ICANN section of the public suffix list, out of the golang.org/x/net that go.mod requires,
-// which keeps it as text beside its tests.
+// This program writes icann.txt: the ICANN section of the public suffix list, out of the golang.org/x/net that go.mod
+// requires, which keeps it as text beside its tests.
 package main
 
 import (
@@ -20,6 +20,11 @@ import (
 	"golang.org/x/net/publicsuffix"
 )
 
+const header = `// The ICANN section of %s.
+// Written by gen.go. This Source Code Form is subject to the terms of the Mozilla Public License, v. 2.0.
+// If a copy of the MPL was not distributed with this file, You can obtain one at https://mozilla.org/MPL/2.0/.
+`
+
 func main() {
 	log.SetFlags(0)
 	rules, err := icannRules()
@@ -27,9 +32,7 @@ func main() {
 		log.Fatal(err)
 	}
 	var b bytes.Buffer
-	fmt.Fprintf(&b, "// The ICANN section of %s.\n", publicsuffix.List)
-	fmt.Fprint(&b, "// Written by gen.go. This Source Code Form is subject to the terms of the Mozilla Public License, v. 2.0. If a copy of the\n"+
-		"// MPL was not distributed with this file, You can obtain one at https://mozilla.org/MPL/2.0/.\n")
+	fmt.Fprintf(&b, header, publicsuffix.List)
 	fmt.Fprintln(&b, strings.Join(rules, "\n"))
 	if err := os.WriteFile("icann.txt", b.Bytes(), 0o644); err != nil {
 		log.Fatal(err)

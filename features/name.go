@@ -31,7 +31,7 @@ const (
 	Scheme                  // a scheme other than http and https: about, data, file, android-app, extensions
 	Malformed               // a host that no URL parser accepts, or with a label that no DNS name has
 	Address                 // an IPv4 or IPv6 literal in any form that browsers accept
-	NotPublic               // a single label, a public suffix itself, or a special-use name (RFC 6761): intranet, co.uk, x.local
+	NotPublic               // a single label, a public suffix itself, or a special-use name: intranet, co.uk, x.local
 	numReasons
 )
 

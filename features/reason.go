@@ -1,7 +1,7 @@
 package features
 
-// String returns the Reason as one word, which metric labels and tables use and which therefore never changes. It does not
-// allocate.
+// String returns the Reason as one word, which metric labels and tables use and which therefore never changes. It does
+// not allocate.
 func (r Reason) String() string {
 	switch r {
 	case Named:

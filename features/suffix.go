@@ -2,16 +2,17 @@ package features
 
 import "strings"
 
-// split finds the Name in a host of lower-case A-labels.
-func split(host string) (Name, Reason) {
+// split finds the Name in a host of lower-case A-labels, whose last starts at tld.
+func split(host string, tld int) (Name, Reason) {
 	rules := rules()
-	start := suffixStart(rules, host)
-	if start == 0 || isSpecialUse(host) {
+	start := suffixStart(rules, host, tld)
+	if start == 0 || isSpecialUse(host[tld:]) {
 		return Name{}, NotPublic // a single label, a public suffix itself, or a name of a private network
 	}
 	label := labelBefore(host, start)
-	if label > 0 && rules[host[label:]]&isDynamic != 0 {
-		if below := labelBefore(host, label); host[below:label] != "www." { // www is the service's own site
+	if label > 0 {
+		below := labelBefore(host, label)
+		if host[below:label] != "www." && rules[host[label:]]&isDynamic != 0 { // www is the service's own site
 			label, start = below, label
 		}
 	}
@@ -19,9 +20,8 @@ func split(host string) (Name, Reason) {
 }
 
 // suffixStart returns where the public suffix of a host starts, by the ICANN section of the list alone.
-func suffixStart(rules map[string]rule, host string) int {
-	at := strings.LastIndexByte(host, '.') + 1
-	start := at
+func suffixStart(rules map[string]rule, host string, tld int) int {
+	at, start := tld, tld
 	known := rules[host[at:]]
 	for at > 0 && known&(hasDeeper|hasWildcard) != 0 {
 		wildcard := known&hasWildcard != 0
@@ -42,15 +42,15 @@ func labelBefore(host string, start int) int {
 	return strings.LastIndexByte(host[:start-1], '.') + 1
 }
 
-// isSpecialUse reports whether a host is under a top-level label that names nothing on the public internet: the special-use
-// names of IANA's registry (https://www.iana.org/assignments/special-use-domain-names), and the labels that private networks are
-// known to use as TLDs.
+// isSpecialUse reports whether a top-level label names nothing on the public internet: the special-use names of IANA's
+// registry (https://www.iana.org/assignments/special-use-domain-names), and the labels that private networks are known
+// to use as TLDs.
 //
-// Any other top-level label counts as public, listed or not: a Referer need not resolve, malware uses roots beside ICANN's
-// (.bit, .bazar), and the next round of new TLDs, open since 2026, must not be a blind spot until the list is renewed. An
-// owner whose network has a TLD of its own puts it on the never-block list.
-func isSpecialUse(host string) bool {
-	switch host[strings.LastIndexByte(host, '.')+1:] {
+// Any other top-level label counts as public, listed or not: a Referer need not resolve, malware uses roots beside
+// ICANN's (.bit, .bazar), and the next round of new TLDs, open since 2026, must not be a blind spot until the list is
+// renewed. An owner whose network has a TLD of its own puts it on the never-block list.
+func isSpecialUse(tld string) bool {
+	switch tld {
 	case "example", "invalid", "localhost", "test", // RFC 6761
 		"local",    // RFC 6762
 		"onion",    // RFC 7686

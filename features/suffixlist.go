@@ -6,12 +6,12 @@ import (
 	"sync"
 )
 
-// icannList is the ICANN section of the public suffix list as golang.org/x/net/publicsuffix has it, one rule a line. A test
-// compares the two, so raising x/net means running go generate.
+// icannList is the ICANN section of the public suffix list as golang.org/x/net/publicsuffix has it, one rule a line. A
+// test compares the two, so raising x/net means running go generate.
 //
 // Why not x/net itself: each of its lookups allocates (it first tries the host as an IP address, and the error goes to
-// the heap), takes several times as long as all else that reading a Referer does, and answers for the private section too, of
-// which the way back to the ICANN section must be asked once more.
+// the heap), takes several times as long as all else that reading a Referer does, and answers for the private section
+// too, of which the way back to the ICANN section must be asked once more.
 //
 //go:generate go run gen.go
 //go:embed icann.txt
@@ -33,8 +33,9 @@ const (
 	isDynamic                    // a dynamic DNS service's domain
 )
 
-// rules is what the lists know, by suffix. A top-level label that is only a public suffix is left out: each top-level label is
-// one, listed or not (the list's own rule "*"). It is read once in the life of the process, in about a millisecond.
+// rules is what the lists know, by suffix. A top-level label that is only a public suffix is left out: each top-level
+// label is one, listed or not (the list's own rule "*"). It is read once in the life of the process, in about a
+// millisecond.
 var rules = sync.OnceValue(func() map[string]rule {
 	rules := make(map[string]rule, 8<<10)
 	for suffix := range entries(icannList) {

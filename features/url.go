@@ -13,16 +13,11 @@ import (
 // The slow path: it reads a URL as the URL Standard's basic URL parser does without a base
 // (https://url.spec.whatwg.org/#url-parsing), as far as the host of an http or https URL needs it. It may allocate.
 
-// maxEncodedHost bounds a host before it is decoded and maxDecodedHost after. Every letter of a host ends as at least one
-// of its 253 bytes and starts as at most 4 bytes of UTF-8, each at most 3 when percent-encoded. (Characters that UTS 46
-// ignores can pad a host beyond that: then it is Malformed, which no browser says.)
-const (
-	maxDecodedHost = 4 * maxHost
-	maxEncodedHost = 3 * maxDecodedHost
-)
+// maxEncodedHost bounds a host before it is decoded: 253 letters of at most 4 bytes of UTF-8, each at most 3 as %F0.
+const maxEncodedHost = maxHost * utf8.UTFMax * len("%F0")
 
-// url returns the host of an http or https URL: lower-case A-labels without a trailing dot.
-func url(raw []byte) (host string, reason Reason) {
+// urlHost returns the host of an http or https URL: a name as isHostName wants it, or what ends in a number.
+func urlHost(raw []byte) (host string, reason Reason) {
 	rest, reason := tidy(raw)
 	if reason != Named {
 		return "", reason
@@ -37,8 +32,8 @@ func url(raw []byte) (host string, reason Reason) {
 	return authority(bytes.TrimLeft(rest, `/\`))
 }
 
-// bare returns the host of a name without a scheme, or of a URL.
-func bare(raw []byte) (host string, reason Reason) {
+// bareHost returns the host of a name without a scheme, or of a URL.
+func bareHost(raw []byte) (host string, reason Reason) {
 	rest, reason := tidy(raw)
 	if reason != Named {
 		return "", reason
@@ -58,10 +53,13 @@ func bare(raw []byte) (host string, reason Reason) {
 // tidy removes what URL parsers remove before they start: control characters and spaces at both ends, tabs and newlines
 // everywhere. A lone hyphen, which access logs write for no header, is Empty too.
 func tidy(raw []byte) (rest []byte, reason Reason) {
-	if len(raw) > maxReferer {
-		return nil, Malformed
+	rest = raw
+	for len(rest) > 0 && rest[0] <= ' ' {
+		rest = rest[1:]
 	}
-	rest = bytes.TrimFunc(raw, func(r rune) bool { return r <= ' ' })
+	for len(rest) > 0 && rest[len(rest)-1] <= ' ' {
+		rest = rest[:len(rest)-1]
+	}
 	if bytes.ContainsAny(rest, "\t\n\r") {
 		rest = slices.DeleteFunc(bytes.Clone(rest), func(c byte) bool { return c == '\t' || c == '\n' || c == '\r' })
 	}
@@ -90,30 +88,36 @@ func isHTTP(scheme []byte) bool {
 	return bytes.EqualFold(scheme, []byte("https")) || bytes.EqualFold(scheme, []byte("http"))
 }
 
-// startsWithPort tells example.com:8080 from mailto:somebody.
+// startsWithPort tells example.com:8080/path from mailto:somebody and http:1and1.com.
 func startsWithPort(rest []byte) bool {
-	return len(rest) > 0 && isDigit(rest[0])
+	port := rest[:endOfAuthority(rest)]
+	return len(port) > 0 && isPort(port)
+}
+
+// endOfAuthority returns where the path, query or fragment starts.
+func endOfAuthority(rest []byte) int {
+	if end := bytes.IndexAny(rest, `/\?#`); end >= 0 {
+		return end
+	}
+	return len(rest)
 }
 
 // authority returns the host of what follows a URL's slashes.
 func authority(rest []byte) (host string, reason Reason) {
-	if end := bytes.IndexAny(rest, `/\?#`); end >= 0 {
-		rest = rest[:end]
-	}
+	rest = rest[:endOfAuthority(rest)]
 	rest = rest[bytes.LastIndexByte(rest, '@')+1:]
-	hostPart, port := rest, []byte(nil)
-	// A colon inside brackets belongs to an IPv6 address.
-	if colon := bytes.IndexByte(rest[bytes.LastIndexByte(rest, ']')+1:], ':'); colon >= 0 {
-		colon += bytes.LastIndexByte(rest, ']') + 1
-		hostPart, port = rest[:colon], rest[colon+1:]
+	encoded, port := rest, []byte(nil)
+	bracket := bytes.LastIndexByte(rest, ']') + 1 // colons inside brackets belong to an IPv6 address
+	if colon := bytes.IndexByte(rest[bracket:], ':'); colon >= 0 {
+		encoded, port = rest[:bracket+colon], rest[bracket+colon+1:]
 	}
-	if len(hostPart) == 0 || len(hostPart) > maxEncodedHost || !isPort(port) {
+	switch {
+	case len(encoded) == 0 || len(encoded) > maxEncodedHost || !isPort(port):
 		return "", Malformed
+	case encoded[0] == '[':
+		return "", bracketed(encoded)
 	}
-	if hostPart[0] == '[' {
-		return "", bracketed(hostPart)
-	}
-	return domain(hostPart)
+	return domain(encoded)
 }
 
 // isPort reports whether a URL may have this port: digits up to 65535, however many zeros before them, or none.
@@ -144,41 +148,61 @@ func bracketed(host []byte) Reason {
 // domain turns the host of a URL into lower-case A-labels.
 func domain(encoded []byte) (host string, reason Reason) {
 	decoded := percentDecoded(encoded)
-	if len(decoded) > maxDecodedHost || !utf8.ValidString(decoded) {
+	if !utf8.ValidString(decoded) {
 		return "", Malformed
 	}
-	if host, reason = asciiLabels(decoded); reason != Named {
-		return "", reason
+	host, reason = asciiLabels(decoded)
+	if reason == Named && !isHostName(host) && address(host) != Address { // 000…0127.1 is too long for a name
+		return "", Malformed
 	}
+	return host, reason
+}
+
+// uts46 holds the settings of the URL Standard's "domain to ASCII" (beStrict false), but for two. DNS lengths are
+// verified: no name has an empty label, and without that x/net lets xn-- vanish. And xn-- labels that are no A-labels
+// are refused also in an ASCII host, which the standard has let pass since 2025.
+var uts46 = idna.New(idna.MapForLookup(), idna.Transitional(false), idna.BidiRule(), idna.CheckJoiners(true),
+	idna.CheckHyphens(false), idna.StrictDomainName(false), idna.VerifyDNSLength(true))
+
+// asciiLabels turns a host into lower-case A-labels without a trailing dot. Plain ASCII, of which UTS 46 would change
+// no more than the case, does not go through its tables.
+func asciiLabels(host string) (string, Reason) {
+	host = strings.Map(func(r rune) rune {
+		switch {
+		case r >= 'A' && r <= 'Z':
+			return r | 0x20
+		case r == '\u3002' || r == '\uff0e' || r == '\uff61': // the other dots (UTS 46 section 2.3)
+			return '.'
+		}
+		return r
+	}, host)
 	host = strings.TrimSuffix(host, ".")
-	if endsInNumber(host) {
-		return "", address(host)
+	if isASCII(host) && !strings.HasPrefix(host, "xn--") && !strings.Contains(host, ".xn--") {
+		return host, Named
 	}
-	if !isHostName(host) {
+	if !mayEncode(host) {
+		return "", Malformed
+	}
+	host, err := uts46.ToASCII(host)
+	if err != nil {
 		return "", Malformed
 	}
 	return host, Named
 }
 
-// asciiLabels maps and validates labels as UTS 46 says, with the URL Standard's settings ("domain to ASCII", beStrict false).
-// Plain ASCII, which that does not change but for its case, does not go through the tables.
-func asciiLabels(host string) (string, Reason) {
-	host = strings.Map(func(r rune) rune {
-		if r >= 'A' && r <= 'Z' {
-			return r | 0x20
+// mayEncode reports whether the labels of a host are short enough to be worth encoding: Punycode takes a letter to a
+// byte or more, in time that grows with the square of their number. (Letters that are sent decomposed, or padded with
+// what UTS 46 drops, can be more than the bytes that they end as. Browsers send A-labels; we call it Malformed.)
+func mayEncode(host string) bool {
+	if utf8.RuneCountInString(host) > maxHost {
+		return false
+	}
+	for label := range strings.SplitSeq(host, ".") {
+		if utf8.RuneCountInString(label) > maxLabel {
+			return false
 		}
-		return r
-	}, host)
-	if isASCII(host) && !strings.HasPrefix(host, "xn--") && !strings.Contains(host, ".xn--") {
-		return host, Named
 	}
-	profile := idna.New(idna.MapForLookup(), idna.BidiRule(), idna.CheckJoiners(true), idna.CheckHyphens(false),
-		idna.StrictDomainName(false), idna.Transitional(false))
-	ascii, err := profile.ToASCII(host)
-	if err != nil {
-		return "", Malformed
-	}
-	return ascii, Named
+	return true
 }
 
 // isHostName reports whether a lower-case host has only bytes and lengths that a name in the DNS can have.
