@@ -9,8 +9,8 @@ import (
 // Config bounds what is remembered, and for how long.
 type Config struct {
 	Window     time.Duration `yaml:"window" default:"24h" help:"Forget what was not seen for this long: a name, a client, or one name of a client."`
-	MaxNames   int           `yaml:"max-names" default:"20000" help:"Suspicious names remembered at a time: bounds memory, about 1.3 KB each at most."`
-	MaxClients int           `yaml:"max-clients" default:"100000" help:"Clients remembered at a time: bounds memory, about 2.3 KB each at most."`
+	MaxNames   int           `yaml:"max-names" default:"20000" help:"Suspicious names remembered at a time: bounds memory, 0.3 KB each and at most 1.5."`
+	MaxClients int           `yaml:"max-clients" default:"100000" help:"Clients remembered at a time: bounds memory, mostly 0.3 KB each and at most 2.5."`
 	Interest   float64       `yaml:"interest" default:"0.01" help:"Remember only names with at most this benign tail: keep it at or above any confidence that you may choose, so that a later change can look back."`
 	Queue      int           `yaml:"queue" default:"65536" help:"Sightings that wait for the background between two ticks: when full, further ones are dropped and counted, requests are not."`
 }
@@ -34,7 +34,7 @@ func (c Config) Validate() error {
 
 const (
 	minEntries = 64        // fewer would evict evidence before a rule can look at it
-	maxEntries = 1_000_000 // about 2.3 GB of clients in the worst case
+	maxEntries = 1_000_000 // 2.5 GB of clients in the worst case
 )
 
 // Key is the secret of the keyed hash: without it nobody can choose names or networks that land in a sample, or that

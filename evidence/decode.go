@@ -170,13 +170,12 @@ const maxDomain = 253
 
 // validDomain says whether d could have come from a features.Name: it must be safe to show and to match.
 func validDomain(d string) bool {
-	if len(d) == 0 || len(d) > maxDomain {
-		return false
-	}
 	for _, c := range []byte(d) {
-		if !(c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c == '-' || c == '.' || c == '_') {
+		switch {
+		case c >= 'a' && c <= 'z', c >= '0' && c <= '9', c == '-', c == '.', c == '_':
+		default:
 			return false
 		}
 	}
-	return true
+	return len(d) > 0 && len(d) <= maxDomain
 }

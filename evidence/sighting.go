@@ -4,7 +4,6 @@ package evidence
 
 import (
 	"net/netip"
-
 	"referee/classifier"
 )
 

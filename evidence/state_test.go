@@ -3,13 +3,12 @@ package evidence
 import (
 	"fmt"
 	"net/netip"
+	"referee/classifier"
 	"strings"
 	"testing"
 	"time"
 
 	"pgregory.net/rapid"
-
-	"referee/classifier"
 )
 
 var noon = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)

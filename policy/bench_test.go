@@ -3,12 +3,11 @@ package policy
 import (
 	"fmt"
 	"net/netip"
+	"referee/classifier"
 	"testing"
 	"time"
 
 	"golang.org/x/net/publicsuffix"
-
-	"referee/classifier"
 )
 
 func TestTheHotPathDoesNotAllocate(t *testing.T) {

@@ -1,16 +1,14 @@
 package policy
 
 import (
-	"bufio"
 	"errors"
 	"fmt"
 	"net/netip"
 	"os"
-	"strings"
-	"time"
-
 	"referee/classifier"
 	"referee/features"
+	"strings"
+	"time"
 )
 
 // Config says how sure to be, of what, and who is never blocked.
@@ -110,16 +108,13 @@ func hostName(p *features.Parser, s string) (string, error) {
 			return s, nil
 		}
 	}
-	return "", fmt.Errorf("%q is no host name; write one such as www.example.com", s)
+	return "", fmt.Errorf("%.80q is no host name; write one such as www.example.com", s)
 }
 
 func isPlainHost(s string) bool {
-	for _, c := range []byte(s) {
-		if !(c >= 'a' && c <= 'z' || c >= '0' && c <= '9' || c == '-' || c == '.' || c == '_') {
-			return false
-		}
-	}
-	return s != ""
+	return s != "" && !strings.ContainsFunc(s, func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < '0' || r > '9') && !strings.ContainsRune("-._", r)
+	})
 }
 
 // clientRange reads an address or a range in CIDR notation.
@@ -143,28 +138,23 @@ func clientRange(s string) (netip.Prefix, error) {
 
 // readDomains reads a list of domains, one a line.
 func readDomains(path string) (domains []string, err error) {
-	const way = "correct or remove it, or set never-block.domains-file to another list"
-	f, err := os.Open(path)
+	data, err := os.ReadFile(path)
 	if err != nil {
 		return nil, fmt.Errorf("never-block.domains-file: %w", err)
 	}
-	defer f.Close()
 	var p features.Parser
-	lines := bufio.NewScanner(f)
-	for n := 1; lines.Scan(); n++ {
-		text := strings.TrimPrefix(lines.Text(), "\ufeff")
-		text, _, _ = strings.Cut(text, "#")
-		if text = strings.TrimSpace(text); text == "" {
+	number := 0
+	for line := range strings.Lines(strings.TrimPrefix(string(data), "\ufeff")) {
+		number++
+		line, _, _ = strings.Cut(line, "#")
+		if line = strings.TrimSpace(line); line == "" {
 			continue
 		}
-		d, err := hostName(&p, text)
+		d, err := hostName(&p, line)
 		if err != nil {
-			return nil, fmt.Errorf("%s:%d: %w; %s", path, n, err, way)
+			return nil, fmt.Errorf("never-block.domains-file: %s:%d: %w; correct or remove the line", path, number, err)
 		}
 		domains = append(domains, d)
-	}
-	if err := lines.Err(); err != nil {
-		return nil, fmt.Errorf("%s: after %d domains: %w; %s", path, len(domains), err, way)
 	}
 	return domains, nil
 }

@@ -4,12 +4,11 @@ import (
 	"cmp"
 	"fmt"
 	"math"
+	"referee/evidence"
+	"referee/features"
 	"slices"
 	"strings"
 	"time"
-
-	"referee/evidence"
-	"referee/features"
 )
 
 const (

@@ -3,9 +3,8 @@ package policy
 import (
 	"cmp"
 	"net/netip"
-	"slices"
-
 	"referee/evidence"
+	"slices"
 )
 
 // Hits is what is to be blocked now. It is immutable and safe for concurrent use; the nil *Hits is empty.

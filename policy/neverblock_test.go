@@ -10,12 +10,11 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"referee/classifier"
+	"referee/features"
 	"slices"
 	"strings"
 	"testing"
-
-	"referee/classifier"
-	"referee/features"
 )
 
 // bare allows nothing that the owner did not list.
@@ -114,8 +113,10 @@ func TestClosedRegistriesAreThoseThatCheckWhoAsks(t *testing.T) {
 			t.Errorf("%s is closed: %v", suffix, got)
 		}
 	}
-	for _, s := range []string{"gov", "mil", "edu", "int", "gov.uk", "gov.br", "sp.gov.br", "mil.br", "edu.au", "nsw.edu.au", "ac.uk", "ac.jp",
-		"go.jp", "ed.jp", "gob.mx", "gouv.fr", "govt.nz", "gv.at", "gc.ca", "nhs.uk", "k12.pa.us", "edu.za"} {
+	for _, s := range []string{
+		"gov", "mil", "edu", "int", "gov.uk", "gov.br", "sp.gov.br", "mil.br", "edu.au", "nsw.edu.au", "ac.uk", "ac.jp",
+		"go.jp", "ed.jp", "gob.mx", "gouv.fr", "govt.nz", "gv.at", "gc.ca", "nhs.uk", "k12.pa.us", "edu.za",
+	} {
 		f(s, true)
 	}
 	for _, s := range []string{"com", "org", "ac", "uk", "co.uk", "ac.nz", "edu.pl", "go.it", "com.au", "gov.com", "edu.org", "mi.us", "ag", "", "a", "xn--p1ai"} {
@@ -144,14 +145,18 @@ func TestClientsThatAreNoSingleClientOnTheInternetAreExempt(t *testing.T) {
 			t.Errorf("%s is exempt: %v", addr, got)
 		}
 	}
-	for _, a := range []string{"0.0.0.0", "10.1.2.3", "100.64.0.1", "100.127.255.255", "127.0.0.1", "169.254.169.254", "172.31.0.1", "192.0.2.1",
+	for _, a := range []string{
+		"0.0.0.0", "10.1.2.3", "100.64.0.1", "100.127.255.255", "127.0.0.1", "169.254.169.254", "172.31.0.1", "192.0.2.1",
 		"192.168.1.1", "198.19.255.255", "198.51.100.7", "203.0.113.7", "224.0.0.1", "240.0.0.1", "255.255.255.255", "::", "::1", "::ffff:10.0.0.1",
 		"64:ff9b::1", "100::1", "2001::1", "2001:db8::1", "2002:102:304::1", "fc00::1", "fe80::1%eth0", "ff02::1", "3fff::1", "5f00::1",
-		"8.8.8.8", "9.9.9.9", "2a00:1450:4001::1", "1.2.3.4", "::ffff:8.8.8.8"} {
+		"8.8.8.8", "9.9.9.9", "2a00:1450:4001::1", "1.2.3.4", "::ffff:8.8.8.8",
+	} {
 		f(a, true)
 	}
-	for _, a := range []string{"1.1.1.1", "9.9.9.10", "8.8.9.1", "100.63.255.255", "100.128.0.0", "172.32.0.1", "192.0.3.1", "198.20.0.1", "223.255.255.255",
-		"2600::1", "2001:200::1", "2001:4860::8888", "2a00:1451::1", "2606:4700::1111", "::ffff:1.1.1.1", "3ffe::1"} {
+	for _, a := range []string{
+		"1.1.1.1", "9.9.9.10", "8.8.9.1", "100.63.255.255", "100.128.0.0", "172.32.0.1", "192.0.3.1", "198.20.0.1", "223.255.255.255",
+		"2600::1", "2001:200::1", "2001:4860::8888", "2a00:1451::1", "2606:4700::1111", "::ffff:1.1.1.1", "3ffe::1",
+	} {
 		f(a, false)
 	}
 	if !p.ExemptClient(netip.Addr{}) {
@@ -178,8 +183,10 @@ func TestARangeSetContainsWhatItsPrefixesDo(t *testing.T) {
 
 func TestPopularNamesAreExempt(t *testing.T) {
 	p := newPolicy(t, defaults())
-	for _, host := range []string{"www.google.com", "google.co.uk", "bing.com", "duckduckgo.com", "t.co", "facebook.com", "wikipedia.org", "baidu.com",
-		"yandex.ru", "github.com", "linkedin.com", "d1x2.cloudfront.net"} {
+	for _, host := range []string{
+		"www.google.com", "google.co.uk", "bing.com", "duckduckgo.com", "t.co", "facebook.com", "wikipedia.org", "baidu.com",
+		"yandex.ru", "github.com", "linkedin.com", "d1x2.cloudfront.net",
+	} {
 		if e := p.Exempts(parse(t, host)); e != Popular {
 			t.Errorf("%s is exempt as %s", host, e)
 		}
@@ -307,7 +314,7 @@ func TestDomainsCanComeFromAFile(t *testing.T) {
 	f("a.com\nb.com\nnot a domain\n", `FILE:3: "not a domain"`)
 	f("https://kq3v9z.com/x", "FILE:1: ")
 	f("10.0.0.1", "FILE:1: ")
-	f("a.com\n"+strings.Repeat("x", 1<<17), "FILE: after 1 domains")
+	f("a.com\n"+strings.Repeat("x", 1<<17), "FILE:2: \"xxxx")
 	cfg := bare()
 	cfg.NeverBlock.DomainsFile = filepath.Join(t.TempDir(), "none.txt")
 	m, _ := classifier.Default()

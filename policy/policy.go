@@ -4,12 +4,12 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"net/netip"
-	"slices"
-	"strings"
-
 	"referee/classifier"
 	"referee/features"
+	"slices"
+	"strings"
 )
 
 // Policy decides by one configuration and one model. It is immutable and safe for concurrent use.
@@ -92,24 +92,18 @@ func (p *Policy) list(set map[string]struct{}, hosts []string) error {
 
 // hash names the configuration as it takes effect: equal rules and lists give equal ids, whatever file they stand in.
 func (p *Policy) hash() string {
-	h := sha256.New()
 	c := p.cfg
-	fmt.Fprintln(h, "policy 1", p.model, p.threshold, c.Name, c.Client, c.NeverBlock.ClosedRegistries)
-	for _, set := range []map[string]struct{}{p.own, p.suffixes} {
-		names := make([]string, 0, len(set))
-		for n := range set {
-			names = append(names, n)
-		}
-		slices.Sort(names)
-		fmt.Fprintln(h, names)
-	}
+	b := fmt.Appendln(nil, "policy 1", p.model, p.threshold, c.Name, c.Client, c.NeverBlock.ClosedRegistries)
+	b = fmt.Appendln(b, slices.Sorted(maps.Keys(p.own)))
+	b = fmt.Appendln(b, slices.Sorted(maps.Keys(p.suffixes)))
 	for _, r := range p.clients {
-		fmt.Fprintln(h, r.first, r.last)
+		b = fmt.Appendln(b, r.first, r.last)
 	}
 	if p.popular != nil {
-		fmt.Fprintf(h, "%x\n", p.popular.sum)
+		b = fmt.Appendf(b, "%x\n", p.popular.sum)
 	}
-	return hex.EncodeToString(h.Sum(nil))[:12]
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:])[:12]
 }
 
 // ID is 12 hexadecimal digits that name this configuration with this model.
@@ -143,8 +137,10 @@ func (e Exemption) String() string {
 
 // words is what is said of an exempt name in a sentence: "it is …".
 func (e Exemption) words() string {
-	return [numExemptions + 1]string{"not exempt", "one of your own hosts, or holds one", "on your never-block list, or holds what is",
-		"under a registry closed to the public", "a popular name", "exempt"}[min(e, numExemptions)]
+	return [numExemptions + 1]string{
+		"not exempt", "one of your own hosts, or holds one", "on your never-block list, or holds what is",
+		"under a registry closed to the public", "a popular name", "exempt",
+	}[min(e, numExemptions)]
 }
 
 // String is one stable lower-case word: a metric label, the last column of a table.

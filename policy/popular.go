@@ -7,12 +7,11 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"referee/features"
 	"slices"
 
 	"github.com/FastFilter/xorfilter"
 	"github.com/dchest/siphash"
-
-	"referee/features"
 )
 
 // popularFilter is made from names in the top lists of at least three different years, search engines and social

@@ -4,14 +4,13 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
+	"referee/evidence"
 	"testing"
 	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"pgregory.net/rapid"
-
-	"referee/evidence"
 )
 
 var sameHits = cmp.Options{cmpopts.EquateComparable(netip.Prefix{}), cmp.AllowUnexported(Hits{}), cmpopts.EquateEmpty()}

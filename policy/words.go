@@ -3,10 +3,9 @@ package policy
 import (
 	"fmt"
 	"math"
+	"referee/evidence"
 	"strconv"
 	"time"
-
-	"referee/evidence"
 )
 
 // scored is a score in words, in the unit that confidence is set in.
