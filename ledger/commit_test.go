@@ -108,11 +108,29 @@ func TestDecisionsComeNewestFirst(t *testing.T) {
 	f(time.Time{}, 2, all[:2])
 	f(noon.Add(4*time.Minute), 0, all[:2])
 	f(noon.Add(time.Hour), 0, nil)
-	last, err := l.LastDecisions(t.Context(), noon.Add(2*time.Minute))
-	if err != nil {
-		t.Fatal(err)
+}
+
+func TestTheLastDecisionsAreOnePerKeyAndIncludeWhatStillStands(t *testing.T) {
+	l := memory(t)
+	a, b, c := nameHit("a.com", 1, noon), nameHit("b.com", 1, noon), nameHit("c.com", 1, noon)
+	at := func(hour int) time.Time { return noon.Add(time.Duration(hour) * time.Hour) }
+	standing := decide(policy.Block, at(0), a)
+	released := decide(policy.Release, at(2), b)
+	extended := decide(policy.Extend, at(3), c)
+	commitTo(t, l, Batch{Decisions: []policy.Decision{
+		standing, decide(policy.Block, at(0), b), decide(policy.Block, at(1), c), released, extended,
+	}})
+	f := func(since time.Time, want ...policy.Decision) {
+		t.Helper()
+		got, err := l.LastDecisions(t.Context(), since)
+		if err != nil {
+			t.Fatal(err)
+		}
+		diff(t, "last decisions", got, want)
 	}
-	diff(t, "last decisions", last, all[:3])
+	f(at(0), extended, released, standing)
+	f(at(2), extended, released, standing)
+	f(at(4), extended, standing)
 }
 
 func TestFlaggedSightingsAreFoundByNameAndByClient(t *testing.T) {

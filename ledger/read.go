@@ -103,11 +103,12 @@ func (l *Ledger) Decisions(ctx context.Context, since time.Time, limit int) ([]p
 		`SELECT time, action, why, hit FROM decisions WHERE time >= ? ORDER BY id DESC LIMIT ?`, nanos(since), sqlLimit(limit))
 }
 
-// LastDecisions returns, of each name and client decided on at since or later, the last decision; the newest first.
+// LastDecisions returns the last decision on each name and client that was decided on at since or later, or that was
+// not released yet; the newest first.
 func (l *Ledger) LastDecisions(ctx context.Context, since time.Time) ([]policy.Decision, error) {
 	return collect(ctx, l, "read the last decisions", scanDecision,
-		`SELECT time, action, why, hit FROM decisions
-		WHERE id IN (SELECT max(id) FROM decisions WHERE time >= ? GROUP BY key) ORDER BY id DESC`, nanos(since))
+		`SELECT time, action, why, hit FROM decisions WHERE id IN
+		(SELECT max(id) FROM decisions WHERE time >= ? GROUP BY key UNION SELECT decision FROM hits) ORDER BY id DESC`, nanos(since))
 }
 
 func scanDecision(rows *sql.Rows) (d policy.Decision, err error) {

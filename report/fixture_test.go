@@ -1,0 +1,82 @@
+package report
+
+import (
+	"time"
+
+	"referee/waf"
+)
+
+var noon = time.Date(2026, 3, 8, 12, 0, 0, 0, time.UTC)
+
+func ago(d time.Duration) time.Time { return noon.Add(-d) }
+
+// sample is a report with one of everything.
+func sample() *Report {
+	const hour = time.Hour
+	return &Report{
+		Generated: noon, Since: ago(7 * 24 * hour), Mode: Shadow,
+		Settings: Settings{
+			Model: "0a1b2c3d4e5f", Scorer: "n-gram regression", Calibrated: 212000, Policy: "aabbccddeeff",
+			Confidence: "balanced", BenignTail: 1e-4, Score: 7.25, OneIn: 10000,
+		},
+		Totals: Totals{
+			First: ago(7 * 24 * hour), Hours: 168, Requests: 1234567,
+			Verdicts: map[string]uint64{"dga": 1871, "benign": 800123, "abstain": 12000, "exempt": 400000, "invalid": 20573},
+			NoName:   map[string]uint64{"empty": 20000, "relative": 500, "scheme": 60, "malformed": 13, "address": 0, "nonpublic": 0},
+			Saved:    map[string]uint64{"own": 0, "listed": 0, "closed-registry": 3, "popular": 240},
+			Dropped:  12, FlaggedKept: 1871,
+		},
+		Names: Hits{Active: 2, Past: 1, List: []Hit{
+			{
+				Name: "kq3v9zx7wq.com", State: Active, Why: "score 11.20, at most 1 in 210,000 benign names scores so high", Decided: ago(30 * hour),
+				Reasons: []string{"score 11.20, at most 1 in 210,000 benign names scores so high", "seen 412 times from about 88 networks in 30 h"},
+				Score:   11.2, BenignTail: 4.7e-6, OneIn: 210000, Sightings: 412, Networks: 88, Rank: 900.5,
+				First: ago(30 * hour), Last: ago(hour), Expires: ago(hour).Add(7 * 24 * hour), Model: "0a1b2c3d4e5f", Policy: "aabbccddeeff",
+			},
+			{
+				Name: "xjwqpvzkrt.biz", State: Active, Why: "seen again", Decided: ago(2 * hour),
+				Reasons: []string{"score 8.31, at most 1 in 23,000 benign names scores so high", "seen 12 times from 4 networks in 2 h"},
+				Score:   8.31, BenignTail: 4.3e-5, OneIn: 23000, Sightings: 12, Networks: 4, Rank: 17.5,
+				First: ago(4 * hour), Last: ago(2 * hour), Expires: ago(2 * hour).Add(7 * 24 * hour), Model: "0a1b2c3d4e5f", Policy: "aabbccddeeff",
+			},
+			{
+				Name: "wzfqxnbl.net", State: Released, Why: "now exempt: it is on your never-block list, or holds what is", Decided: ago(5 * hour),
+				Reasons: []string{"score 7.90, at most 1 in 15,000 benign names scores so high"},
+				Score:   7.9, BenignTail: 6.6e-5, OneIn: 15000, Sightings: 9, Networks: 3, Rank: 12,
+				First: ago(50 * hour), Last: ago(40 * hour), Expires: ago(40 * hour).Add(7 * 24 * hour), Model: "0a1b2c3d4e5f", Policy: "aabbccddeeff",
+			},
+		}},
+		Clients: Hits{Active: 1, Past: 0, LeftOut: 0, List: []Hit{{
+			Client: "2001:db8:1:2::/64", State: Active, Why: "14 of its 15 distinct external names are flagged", Decided: ago(3 * hour),
+			Reasons: []string{
+				"14 of its 15 distinct external names are flagged",
+				"kq3v9zx7wq.com: score 11.20, at most 1 in 210,000 benign names scores so high", "31 flagged requests in 3 h",
+			},
+			FlaggedNames: []string{"kq3v9zx7wq.com", "xjwqpvzkrt.biz"},
+			Score:        11.2, BenignTail: 4.7e-6, OneIn: 210000, Sightings: 31, Flagged: 14, Distinct: 15, Rank: 70,
+			First: ago(6 * hour), Last: ago(3 * hour), Expires: ago(3 * hour).Add(24 * hour), Model: "0a1b2c3d4e5f", Policy: "aabbccddeeff",
+		}}},
+		Saved: Saved{Names: 2, List: []SavedName{
+			{
+				Name: "s3xqzcdn.net", Exemption: "popular", Score: 9.1, BenignTail: 2e-5, OneIn: 50000, Sightings: 240,
+				First: ago(160 * hour), Last: ago(hour),
+			},
+			{
+				Name: "wvdmvhwy.gov", Exemption: "closed-registry", Score: 7.4, BenignTail: 9.1e-5, OneIn: 10000, Sightings: 3,
+				First: ago(60 * hour), Last: ago(50 * hour),
+			},
+		}},
+		Sets: []Set{
+			{Set: waf.SetNames, Generation: 41, Time: ago(2 * hour), Outcome: waf.Shadow, Entries: 2, Items: 1,
+				Sample: []string{`^https?://(?:[^/?#]*[.@])?(?:kq3v9zx7wq\.com|xjwqpvzkrt\.biz)\.?(?:[:/?#]|$)`}},
+			{Set: waf.SetIPv6, Generation: 40, Time: ago(3 * hour), Outcome: waf.Shadow, Entries: 1, Items: 1, Sample: []string{"2001:db8:1:2::/64"}},
+		},
+		Generations: []Generation{
+			{ID: 41, Time: ago(2 * hour), Set: waf.SetNames, Outcome: waf.Shadow, Why: "1 added", Items: 1, Added: 1, Removed: 1,
+				Model: "0a1b2c3d4e5f", Policy: "aabbccddeeff"},
+			{ID: 40, Time: ago(3 * hour), Set: waf.SetIPv6, Outcome: waf.Shadow, Why: "1 added", Items: 1, Added: 1, Model: "0a1b2c3d4e5f", Policy: "aabbccddeeff"},
+			{ID: 39, Time: ago(30 * hour), Set: waf.SetNames, Outcome: waf.Failed, Error: "WAFUnavailableEntityException: try again", Why: "1 added",
+				Items: 1, Added: 1, Model: "0a1b2c3d4e5f", Policy: "aabbccddeeff"},
+		},
+	}
+}
