@@ -14,6 +14,7 @@ import (
 	"github.com/aws/aws-sdk-go-v2/config"
 	"github.com/aws/aws-sdk-go-v2/service/wafv2"
 	"github.com/aws/aws-sdk-go-v2/service/wafv2/types"
+	"github.com/aws/smithy-go/logging"
 	"github.com/aws/smithy-go/middleware"
 	"golang.org/x/time/rate"
 )
@@ -37,6 +38,7 @@ func NewAPI(ctx context.Context, cfg Config) (*wafv2.Client, error) {
 		return nil, err
 	}
 	options := []func(*config.LoadOptions) error{
+		config.WithLogger(logging.Nop{}), // what it would warn of comes back as an error of a call
 		config.WithHTTPClient(awshttp.NewBuildableClient().WithTimeout(10 * time.Second)),
 		config.WithRetryer(func() aws.Retryer {
 			standard := retry.NewStandard(func(o *retry.StandardOptions) {
@@ -49,6 +51,9 @@ func NewAPI(ctx context.Context, cfg Config) (*wafv2.Client, error) {
 	}
 	if region != "" {
 		options = append(options, config.WithRegion(region))
+	}
+	if cfg.Credentials != nil {
+		options = append(options, config.WithCredentialsProvider(cfg.Credentials))
 	}
 	loaded, err := config.LoadDefaultConfig(ctx, options...)
 	if err != nil {

@@ -6,6 +6,8 @@ import (
 	"net/url"
 	"strings"
 	"time"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
 )
 
 // Mode says what becomes of a plan.
@@ -20,6 +22,9 @@ const (
 type Config struct {
 	// Mode is the sidecar's own key, "mode", and given by it. The zero Mode is shadow.
 	Mode Mode `yaml:"-" kong:"-"`
+
+	// Credentials replace those of the AWS environment, for an emulator that wants some and looks at none.
+	Credentials aws.CredentialsProvider `yaml:"-" kong:"-"`
 
 	Writer   bool          `yaml:"writer" default:"false" help:"Let this process write the sets in enforce mode: opt-in, because two writers with evidence of their own would undo each other's work."`
 	Scope    string        `yaml:"scope" default:"REGIONAL" help:"REGIONAL for a web ACL on a load balancer, CLOUDFRONT for one on a distribution, because AWS keeps their sets apart."`
