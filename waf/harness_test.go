@@ -2,10 +2,13 @@ package waf
 
 import (
 	"context"
+	"crypto/rand"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net/netip"
 	"slices"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -39,6 +42,15 @@ func clientHit(prefix string, rank float64, expires time.Duration) policy.Hit {
 	}
 }
 
+// hitsOf are name hits for a day, in falling rank.
+func hitsOf(domains ...string) []policy.Hit {
+	hits := make([]policy.Hit, len(domains))
+	for i, d := range domains {
+		hits[i] = nameHit(d, float64(len(domains)-i), day)
+	}
+	return hits
+}
+
 // memory is a Journal that outlives an Updater, as the ledger does.
 type memory struct {
 	mu          sync.Mutex
@@ -62,7 +74,7 @@ func (m *memory) Settle(_ context.Context, id int64, o Outcome, message string) 
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.broken != nil || m.settling != nil {
-		return fmt.Errorf("settle: %w", cmpErr(m.broken, m.settling))
+		return errors.Join(m.broken, m.settling)
 	}
 	g := &m.generations[id-1]
 	if g.Outcome != Planned {
@@ -70,13 +82,6 @@ func (m *memory) Settle(_ context.Context, id int64, o Outcome, message string) 
 	}
 	g.Outcome, g.Error = o, message
 	return nil
-}
-
-func cmpErr(a, b error) error {
-	if a != nil {
-		return a
-	}
-	return b
 }
 
 func (m *memory) Latest(context.Context) ([]Generation, error) {
@@ -120,7 +125,6 @@ type rig struct {
 // pace.
 func newRig(t *testing.T, url string, edit ...func(*Config)) *rig {
 	t.Helper()
-	credentialsFromEnvironment(t)
 	r := &rig{T: t, journal: &memory{}, cfg: Config{
 		Mode: ModeEnforce, Writer: true, Scope: "REGIONAL", Region: "eu-west-1", Endpoint: url, Interval: 10 * time.Second,
 	}}
@@ -131,7 +135,7 @@ func newRig(t *testing.T, url string, edit ...func(*Config)) *rig {
 	must(t, err)
 	r.client, r.api = client, client
 
-	suffix := fmt.Sprint(time.Now().UnixNano()) // moto keeps the sets of the tests before
+	suffix := strings.ToLower(rand.Text()) // moto keeps the sets of the tests before
 	scope := types.Scope(r.cfg.Scope)
 	names, err := client.CreateRegexPatternSet(t.Context(), &wafv2.CreateRegexPatternSetInput{
 		Name: aws.String("names-" + suffix), Scope: scope, Description: aws.String("kept by Referee"),
@@ -143,7 +147,6 @@ func newRig(t *testing.T, url string, edit ...func(*Config)) *rig {
 		version types.IPAddressVersion
 		key     *string
 	}{{types.IPAddressVersionIpv4, &r.cfg.IPv4Set}, {types.IPAddressVersionIpv6, &r.cfg.IPv6Set}} {
-		time.Sleep(time.Nanosecond)
 		ips, err := client.CreateIPSet(t.Context(), &wafv2.CreateIPSetInput{
 			Name: aws.String(string(family.version) + "-" + suffix), Scope: scope, IPAddressVersion: family.version,
 			Description: aws.String("kept by Referee"), Addresses: []string{},
@@ -171,6 +174,59 @@ func (r *rig) tick(now time.Time, hits ...policy.Hit) Plan {
 	plan, err := r.updater.RunOnce(r.Context(), hits, nil, now)
 	must(r, err)
 	return plan
+}
+
+// fails runs a tick that must end in an error of this class.
+func (r *rig) fails(class Class, now time.Time, hits ...policy.Hit) (Plan, *Error) {
+	r.Helper()
+	plan, err := r.updater.RunOnce(r.Context(), hits, nil, now)
+	e, ok := errors.AsType[*Error](err)
+	if !ok || e.Class != class {
+		r.Fatalf("got error %v, want one of class %s", err, class)
+	}
+	return plan, e
+}
+
+// before has f run before each update, as if another process came first.
+func (r *rig) before(f func()) {
+	r.api = racing{r.client, f}
+	r.restart()
+}
+
+type racing struct {
+	API
+	before func()
+}
+
+func (a racing) UpdateIPSet(ctx context.Context, in *wafv2.UpdateIPSetInput, o ...func(*wafv2.Options)) (*wafv2.UpdateIPSetOutput, error) {
+	a.before()
+	return a.API.UpdateIPSet(ctx, in, o...)
+}
+
+func (a racing) UpdateRegexPatternSet(ctx context.Context, in *wafv2.UpdateRegexPatternSetInput, o ...func(*wafv2.Options)) (*wafv2.UpdateRegexPatternSetOutput, error) {
+	a.before()
+	return a.API.UpdateRegexPatternSet(ctx, in, o...)
+}
+
+// dead refuses every write as a process does that is no longer there: nothing arrives and nothing is known.
+type dead struct{ API }
+
+var errPowerCut = errors.New("power cut")
+
+func (dead) UpdateIPSet(context.Context, *wafv2.UpdateIPSetInput, ...func(*wafv2.Options)) (*wafv2.UpdateIPSetOutput, error) {
+	return nil, errPowerCut
+}
+
+func (dead) UpdateRegexPatternSet(context.Context, *wafv2.UpdateRegexPatternSetInput, ...func(*wafv2.Options)) (*wafv2.UpdateRegexPatternSetOutput, error) {
+	return nil, errPowerCut
+}
+
+// ended fails unless the generations of a set ended so, in order.
+func (r *rig) ended(kind SetKind, want ...Outcome) {
+	r.Helper()
+	if got := r.journal.outcomes(kind); !slices.Equal(got, want) {
+		r.Errorf("generations of the %s set ended as %q, want %q", kind, got, want)
+	}
 }
 
 func (r *rig) remote(kind SetKind) remote {
@@ -229,4 +285,21 @@ func serve(t *testing.T, options ...waftest.Option) *waftest.Server {
 	must(t, s.Start())
 	t.Cleanup(func() { must(t, s.Close()) })
 	return s
+}
+
+// fussy refuses updates that hold one address, in AWS's words.
+type fussy struct {
+	API
+	bad string
+}
+
+func (a fussy) UpdateIPSet(ctx context.Context, in *wafv2.UpdateIPSetInput, o ...func(*wafv2.Options)) (*wafv2.UpdateIPSetOutput, error) {
+	if slices.Contains(in.Addresses, a.bad) {
+		reason := "The parameter contains formatting that is not valid."
+		return nil, &types.WAFInvalidParameterException{
+			Field: types.ParameterExceptionFieldIpAddress, Parameter: &a.bad, Reason: &reason,
+			Message: aws.String("Error reason: " + reason + ", field: IP_ADDRESS, parameter: " + a.bad),
+		}
+	}
+	return a.API.UpdateIPSet(ctx, in, o...)
 }

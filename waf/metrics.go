@@ -27,7 +27,7 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		}, []string{"set"}),
 		generations: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "referee_waf_generations_total",
-			Help: "Generations journaled for a WAF set, by outcome.",
+			Help: "Generations of a WAF set, by how they ended.",
 		}, []string{"set", "outcome"}),
 		errors: prometheus.NewCounterVec(prometheus.CounterOpts{
 			Name: "referee_waf_errors_total",
@@ -74,7 +74,4 @@ func (m *metrics) observe(c Changes) {
 		most = maxPatterns
 	}
 	m.capacity.WithLabelValues(string(c.Set)).Set(float64(len(c.After)) / float64(most))
-	if c.Outcome != "" {
-		m.generations.WithLabelValues(string(c.Set), string(c.Outcome)).Inc()
-	}
 }

@@ -1,6 +1,7 @@
 package waf
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -46,6 +47,9 @@ func (r *run) attempt(ctx context.Context) (_ *State, _ *Changes, again bool, _ 
 	plan.Policies = r.policies()
 	changes := plan.Calculate().Changes[0]
 
+	if err := r.abandon(ctx, changes); err != nil {
+		return &state, &changes, false, err
+	}
 	if !r.news(changes) {
 		r.note(changes)
 		return &state, &changes, false, nil
@@ -83,8 +87,8 @@ func (r *run) policies() []Policy {
 	return policies
 }
 
-// read returns what AWS holds, and settles the generation of which it was not known whether it had been written: the
-// process died, or no answer came.
+// read returns what AWS holds. It settles a generation that turns out to be written after all, though the process died
+// or no answer came.
 func (r *run) read(ctx context.Context) (reading, error) {
 	remote, configured := r.remotes[r.kind]
 	if !configured {
@@ -94,14 +98,26 @@ func (r *run) read(ctx context.Context) (reading, error) {
 	if err != nil {
 		return reading{}, r.fail(err)
 	}
-	switch g := r.last[r.kind]; {
-	case g.ID == 0 || g.Outcome != Planned:
-		return was, nil
-	case sameItems(was.items, g.After):
+	if g := r.last[r.kind]; g.Outcome == Planned && sameItems(was.items, g.After) {
 		return was, r.settle(ctx, Written, "")
-	default:
-		return was, r.settle(ctx, Failed, "the set holds something else: it was not written, or overwritten since")
 	}
+	return was, nil
+}
+
+// resumes says whether changes are what the newest generation was to do and has not done: it is taken up again then, so
+// that a ledger does not fill while AWS cannot be written.
+func (r *run) resumes(c Changes) bool {
+	g := r.last[r.kind]
+	return g.Outcome == Planned && c.Held == "" && c.Changed() && sameItems(g.Before, c.Before) && sameItems(g.After, c.After)
+}
+
+// abandon gives up a generation that was not written and is overtaken.
+func (r *run) abandon(ctx context.Context, c Changes) error {
+	g := r.last[r.kind]
+	if g.Outcome != Planned || r.resumes(c) {
+		return nil
+	}
+	return r.settle(ctx, Failed, cmp.Or(g.Error, "not written, or overwritten before it was seen"))
 }
 
 // news says whether changes are to be journaled: the set would be another than the newest generation left it, or what
@@ -125,6 +141,10 @@ func (r *run) note(c Changes) {
 }
 
 func (r *run) propose(ctx context.Context, c Changes) (Generation, error) {
+	if r.resumes(c) {
+		r.note(c)
+		return r.last[r.kind], nil
+	}
 	g := Generation{
 		Time: r.plan.Time, Set: r.kind, Before: c.Before, After: c.After, Entries: c.Entries, Why: c.Why(),
 		Model: r.model, Config: r.config, Outcome: Planned,
@@ -147,6 +167,9 @@ func (r *run) settle(ctx context.Context, o Outcome, message string) error {
 	}
 	g.Outcome, g.Error = o, message
 	r.last[r.kind] = g
+	if o != Planned {
+		r.metrics.generations.WithLabelValues(string(r.kind), string(o)).Inc()
+	}
 	return nil
 }
 
@@ -177,7 +200,8 @@ func (r *run) barred(e Entry) string {
 	return r.quarantine[r.kind][e.Value]
 }
 
-// judge settles a generation by what the write returned. It returns again when a new plan can do better.
+// judge settles a generation by what the write returned. It returns again when a new plan can do better. After any
+// other failure the generation stays Planned, for it may have been written all the same: the next read tells.
 func (r *run) judge(ctx context.Context, c Changes, err error) (_ Outcome, again bool, _ error) {
 	if err == nil {
 		return Written, false, r.settle(ctx, Written, "")
@@ -192,12 +216,11 @@ func (r *run) judge(ctx context.Context, c Changes, err error) (_ Outcome, again
 		r.isolate(c, item, words)
 		return Failed, true, errors.Join(failure, r.settle(ctx, Failed, words))
 	case failure.Class == ClassConflict:
-		// Not settled: when an answer was lost and the SDK repeated the call, the set holds what was sent.
 		return Planned, true, failure
-	case failure.Class == ClassUnavailable, failure.Class == ClassOther:
-		return Planned, false, failure // it may have been written: the next read tells
+	case failure.Error() == r.last[r.kind].Error:
+		return Planned, false, failure
 	}
-	return Failed, false, errors.Join(failure, r.settle(ctx, Failed, failure.Error()))
+	return Planned, false, errors.Join(failure, r.settle(ctx, Planned, failure.Error()))
 }
 
 // isolate quarantines what AWS named: an address, or of a pattern the names that are new in it, since the others were

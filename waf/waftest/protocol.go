@@ -151,7 +151,10 @@ func (s *Server) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if s.fault != nil && fail == nil {
 		fault = s.fault(call)
 	}
-	time.Sleep(fault.Delay)
+	select {
+	case <-time.After(fault.Delay):
+	case <-r.Context().Done():
+	}
 	if fault.Reset {
 		panic(http.ErrAbortHandler)
 	}

@@ -83,7 +83,8 @@ type Server struct {
 	accepted map[string][]time.Time // by action: the last second's calls
 
 	http   *http.Server
-	served chan error // what Serve ended with
+	served chan struct{} // closed when Serve has ended, with
+	ended  error
 	url    string
 }
 
@@ -104,8 +105,11 @@ func (s *Server) Start() error {
 	}
 	s.http = &http.Server{Handler: s, ReadHeaderTimeout: 10 * time.Second}
 	s.url = "http://" + l.Addr().String()
-	s.served = make(chan error, 1)
-	go func() { s.served <- s.http.Serve(l) }()
+	s.served = make(chan struct{})
+	go func() {
+		defer close(s.served)
+		s.ended = s.http.Serve(l)
+	}()
 	return nil
 }
 
@@ -118,8 +122,9 @@ func (s *Server) Close() error {
 		return nil
 	}
 	closing := s.http.Close()
-	if err := <-s.served; !errors.Is(err, http.ErrServerClosed) {
-		return err
+	<-s.served
+	if !errors.Is(s.ended, http.ErrServerClosed) {
+		return s.ended
 	}
 	return closing
 }
