@@ -30,8 +30,11 @@ func (b *bin) cost(name string) int {
 }
 
 func (b *bin) add(name string) bool {
+	if len(b.names) == maxBranches {
+		return false
+	}
 	cost := b.cost(name)
-	if len(b.names) == maxBranches || len(patternHead)+b.length+cost+len(patternTail) > maxPatternLen {
+	if len(patternHead)+b.length+cost+len(patternTail) > maxPatternLen {
 		return false
 	}
 	_, suffix, _ := strings.Cut(name, ".")

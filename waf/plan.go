@@ -308,12 +308,12 @@ func patternsFor(want []Entry, in []content) (items map[string]string, unsound [
 	return items, unsound
 }
 
-// id tells an entry from others of all sets.
+// id tells an entry from all others: no host or CIDR has a space in it.
 func (e Entry) id() string {
 	if e.Raw {
-		return string(e.Kind) + " raw " + e.Value
+		return "raw " + e.Value
 	}
-	return string(e.Kind) + " " + e.Value
+	return e.Value
 }
 
 // sameItems compares two sets of items, whatever their order.

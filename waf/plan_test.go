@@ -2,6 +2,7 @@ package waf
 
 import (
 	"fmt"
+	"referee/policy"
 	"slices"
 	"strings"
 	"testing"
@@ -9,8 +10,6 @@ import (
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
-
-	"referee/policy"
 )
 
 func entry(kind SetKind, value string, rank float64, expires time.Duration) Entry {

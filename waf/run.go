@@ -6,9 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"slices"
-
 	"referee/policy"
+	"slices"
 )
 
 // run is one tick of one set.

@@ -7,14 +7,13 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"referee/policy"
 	"slices"
 	"time"
 
 	"github.com/aws/aws-sdk-go-v2/service/wafv2/types"
 	"github.com/prometheus/client_golang/prometheus"
 	"golang.org/x/time/rate"
-
-	"referee/policy"
 )
 
 // AWS allows an account one call a second to each Create, Put and Update action and five to each Get and List action,

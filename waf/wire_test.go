@@ -2,6 +2,7 @@ package waf
 
 import (
 	"log/slog"
+	"referee/waf/waftest"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -12,8 +13,6 @@ import (
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"golang.org/x/time/rate"
-
-	"referee/waf/waftest"
 )
 
 // faulty returns an option that makes the nth call of an action, counted from 1, end in a fault.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
+	"referee/waf/waftest"
 	"slices"
 	"strings"
 	"sync"
@@ -17,8 +18,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/wafv2"
 	"github.com/aws/aws-sdk-go-v2/service/wafv2/types"
 	"github.com/aws/smithy-go"
-
-	"referee/waf/waftest"
 )
 
 // dial starts an endpoint and returns it with the real client, which repeats nothing.
@@ -381,26 +380,25 @@ func TestEachActionHasItsOwnPace(t *testing.T) {
 }
 
 func TestFaultsAreWhatTheHookAsksFor(t *testing.T) {
-	var next waftest.Fault
-	s, c := dial(t, fast(), waftest.WithFaults(func(waftest.Call) waftest.Fault { return next }))
-	next = waftest.Fault{Code: "WAFInternalErrorException"}
-	_, err := createPatterns(c, "a")
+	faults := map[string]waftest.Fault{
+		"failed": {Code: "WAFInternalErrorException"}, "cut": {Reset: true}, "lost": {Lost: true}, "slow": {Delay: time.Minute},
+	}
+	s, c := dial(t, fast(), waftest.WithFaults(func(c waftest.Call) waftest.Fault { return faults[c.Set] }))
+	_, err := createPatterns(c, "failed")
 	wants(t, err, "WAFInternalErrorException")
-	next = waftest.Fault{Reset: true}
-	if _, err = createPatterns(c, "b"); err == nil {
+	if _, err = createPatterns(c, "cut"); err == nil {
 		t.Error("a cut connection is no error")
 	}
-	next = waftest.Fault{Lost: true}
-	if _, err = createPatterns(c, "c"); err == nil {
+	if _, err = createPatterns(c, "lost"); err == nil {
 		t.Error("a lost answer is no error")
 	}
-	next = waftest.Fault{Delay: time.Minute}
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
 	defer cancel()
-	if _, err = c.ListIPSets(ctx, &wafv2.ListIPSetsInput{Scope: types.ScopeRegional}); !errors.Is(err, context.DeadlineExceeded) {
+	_, err = c.GetIPSet(ctx, &wafv2.GetIPSetInput{Name: aws.String("slow"), Id: aws.String("1"), Scope: types.ScopeRegional})
+	if !errors.Is(err, context.DeadlineExceeded) {
 		t.Error(err)
 	}
-	if got := s.Sets(); len(got) != 1 || got[0].Name != "c" {
+	if got := s.Sets(); len(got) != 1 || got[0].Name != "lost" {
 		t.Errorf("%+v", got)
 	}
 }
