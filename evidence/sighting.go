@@ -4,6 +4,7 @@ package evidence
 
 import (
 	"net/netip"
+
 	"referee/classifier"
 )
 

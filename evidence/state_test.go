@@ -3,10 +3,11 @@ package evidence
 import (
 	"fmt"
 	"net/netip"
-	"referee/classifier"
 	"strings"
 	"testing"
 	"time"
+
+	"referee/classifier"
 
 	"pgregory.net/rapid"
 )

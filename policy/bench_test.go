@@ -3,9 +3,10 @@ package policy
 import (
 	"fmt"
 	"net/netip"
-	"referee/classifier"
 	"testing"
 	"time"
+
+	"referee/classifier"
 
 	"golang.org/x/net/publicsuffix"
 )

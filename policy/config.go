@@ -5,10 +5,11 @@ import (
 	"fmt"
 	"net/netip"
 	"os"
-	"referee/classifier"
-	"referee/features"
 	"strings"
 	"time"
+
+	"referee/classifier"
+	"referee/features"
 )
 
 // Config says how sure to be, of what, and who is never blocked.

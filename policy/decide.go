@@ -4,11 +4,12 @@ import (
 	"cmp"
 	"fmt"
 	"math"
-	"referee/evidence"
-	"referee/features"
 	"slices"
 	"strings"
 	"time"
+
+	"referee/evidence"
+	"referee/features"
 )
 
 const (

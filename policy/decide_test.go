@@ -3,12 +3,13 @@ package policy
 import (
 	"fmt"
 	"net/netip"
-	"referee/classifier"
-	"referee/evidence"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"referee/classifier"
+	"referee/evidence"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"

@@ -3,8 +3,9 @@ package policy
 import (
 	"cmp"
 	"net/netip"
-	"referee/evidence"
 	"slices"
+
+	"referee/evidence"
 )
 
 // Hits is what is to be blocked now. It is immutable and safe for concurrent use; the nil *Hits is empty.

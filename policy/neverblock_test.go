@@ -10,11 +10,12 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
-	"referee/classifier"
-	"referee/features"
 	"slices"
 	"strings"
 	"testing"
+
+	"referee/classifier"
+	"referee/features"
 )
 
 // bare allows nothing that the owner did not list.

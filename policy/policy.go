@@ -6,10 +6,11 @@ import (
 	"fmt"
 	"maps"
 	"net/netip"
-	"referee/classifier"
-	"referee/features"
 	"slices"
 	"strings"
+
+	"referee/classifier"
+	"referee/features"
 )
 
 // Policy decides by one configuration and one model. It is immutable and safe for concurrent use.

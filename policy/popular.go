@@ -7,8 +7,9 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
-	"referee/features"
 	"slices"
+
+	"referee/features"
 
 	"github.com/FastFilter/xorfilter"
 	"github.com/dchest/siphash"

@@ -4,9 +4,10 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
-	"referee/evidence"
 	"testing"
 	"time"
+
+	"referee/evidence"
 
 	"github.com/google/go-cmp/cmp"
 	"github.com/google/go-cmp/cmp/cmpopts"

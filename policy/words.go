@@ -3,9 +3,10 @@ package policy
 import (
 	"fmt"
 	"math"
-	"referee/evidence"
 	"strconv"
 	"time"
+
+	"referee/evidence"
 )
 
 // scored is a score in words, in the unit that confidence is set in.
