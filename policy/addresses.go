@@ -47,18 +47,25 @@ func mustParse(cidrs ...string) (p []netip.Prefix) {
 	return p
 }
 
-// ranges is a set of addresses: ascending, without overlaps, so that one binary search finds an address.
-type ranges []addressRange
+// ranges is a set of addresses.
+type ranges struct {
+	all []addressRange // ascending, without overlaps, so that one binary search finds an address
+	// touched4 and touched6 say whether any range holds an address with this first byte: for most clients none does.
+	touched4, touched6 [256]bool
+}
 
 type addressRange struct{ first, last netip.Addr }
 
 func newRanges(prefixes []netip.Prefix) (r ranges) {
 	for _, p := range prefixes {
-		r = append(r, addressRange{p.Addr(), lastOf(p)})
+		r.all = append(r.all, addressRange{p.Addr(), lastOf(p)})
 	}
-	slices.SortFunc(r, func(a, b addressRange) int { return cmp.Or(a.first.Compare(b.first), a.last.Compare(b.last)) })
-	merged := r[:0]
-	for _, n := range r {
+	slices.SortFunc(r.all, func(a, b addressRange) int { return cmp.Or(a.first.Compare(b.first), a.last.Compare(b.last)) })
+	merged := r.all[:0]
+	for _, n := range r.all {
+		for first := int(firstByte(n.first)); first <= int(firstByte(n.last)); first++ {
+			r.touched(n.first)[first] = true
+		}
 		if end := len(merged) - 1; end >= 0 && n.first.Compare(merged[end].last) <= 0 {
 			if n.last.Compare(merged[end].last) > 0 {
 				merged[end].last = n.last
@@ -67,7 +74,22 @@ func newRanges(prefixes []netip.Prefix) (r ranges) {
 		}
 		merged = append(merged, n)
 	}
-	return merged
+	r.all = merged
+	return r
+}
+
+func (r *ranges) touched(a netip.Addr) *[256]bool {
+	if a.Is4() {
+		return &r.touched4
+	}
+	return &r.touched6
+}
+
+func firstByte(a netip.Addr) byte {
+	if a.Is4() {
+		return a.As4()[0]
+	}
+	return a.As16()[0]
 }
 
 func lastOf(p netip.Prefix) netip.Addr {
@@ -80,8 +102,11 @@ func lastOf(p netip.Prefix) netip.Addr {
 }
 
 // contains does not allocate.
-func (r ranges) contains(a netip.Addr) bool {
-	_, found := slices.BinarySearchFunc(r, a, func(n addressRange, a netip.Addr) int {
+func (r *ranges) contains(a netip.Addr) bool {
+	if !r.touched(a)[firstByte(a)] {
+		return false
+	}
+	_, found := slices.BinarySearchFunc(r.all, a, func(n addressRange, a netip.Addr) int {
 		switch {
 		case n.last.Less(a):
 			return -1

@@ -24,7 +24,8 @@ func TestTheHotPathDoesNotAllocate(t *testing.T) {
 			t.Errorf("%s: %v allocations", what, n)
 		}
 	}
-	for _, host := range []string{"www.kq3v9z7xw.com", "www.google.com", "townofsenecawoodcowi.gov", "x.app.shop.co.uk", "shop.co.uk", "a.partner.com"} {
+	for _, host := range []string{"www.kq3v9z7xw.com", "www.google.com", "townofsenecawoodcowi.gov", "x.app.shop.co.uk", "shop.co.uk", "a.partner.com",
+		"a-label-of-more-than-32-bytes-which-is-not-rare.com"} {
 		n := parse(t, host)
 		f(host, func() { p.Judge(n, classifier.Result{Tail: 1e-5}) })
 	}
@@ -56,10 +57,14 @@ func BenchmarkJudge(b *testing.B) {
 
 func BenchmarkExemptClient(b *testing.B) {
 	p := newPolicy(b, defaults())
-	a := netip.MustParseAddr("81.2.69.1")
-	b.ReportAllocs()
-	for b.Loop() {
-		p.ExemptClient(a)
+	for _, addr := range []string{"81.2.69.1", "192.168.1.1", "2001:4860::1"} {
+		a := netip.MustParseAddr(addr)
+		b.Run(addr, func(b *testing.B) {
+			b.ReportAllocs()
+			for b.Loop() {
+				p.ExemptClient(a)
+			}
+		})
 	}
 }
 

@@ -215,7 +215,7 @@ func TestAHitSaysWhyInWords(t *testing.T) {
 	cfg.NeverBlock.Suffixes, cfg.NeverBlock.Clients = []string{"kq3v9z7xw.com"}, []string{"81.0.0.0/8"}
 	_, decisions = newPolicy(t, cfg).Decide(hits, st, noon.Add(4*time.Hour))
 	f(0, Release, "now exempt: the client is in a range that is never blocked")
-	f(1, Release, "now exempt: it is on your never-block list, or holds what is")
+	f(1, Release, "now exempt: it is on your never-block lists, or holds what is")
 	see(st, "kq3v9z7xw.com", flagged, bot, 100*time.Hour)
 	_, decisions = p.Decide(hits, st, noon.Add(25*time.Hour))
 	f(0, Extend, "seen again: score 9.31, at most 1 in 21,000 benign names scores so high; seen 4 times from 2 networks in 4 d")

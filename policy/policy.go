@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
-	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -19,12 +18,19 @@ type Policy struct {
 	id        string
 	model     string
 	threshold float32
-	own       map[string]struct{} // own hosts: they and all under them
-	suffixes  map[string]struct{} // other domains of the owner's choice: likewise
-	parents   map[string]struct{} // what own and suffixes are under: to block it would block them
-	popular   *popular            // nil: off
+	lists     map[string]mark // hosts and domains of the owner's choice
+	popular   *popular        // nil: off
 	clients   ranges
 }
+
+// mark says what a host or domain is to the owner.
+type mark uint8
+
+const (
+	markOwn    mark = 1 << iota // an own host: it and all under it
+	markListed                  // another domain: likewise
+	markParent                  // one of those is under it: to block it would block them
+)
 
 // New makes a Policy. It reads never-block.domains-file. It refuses a confidence that the model's calibration cannot support.
 func New(cfg Config, m *classifier.Model) (*Policy, error) {
@@ -46,9 +52,7 @@ func New(cfg Config, m *classifier.Model) (*Policy, error) {
 		cfg:       cfg,
 		model:     m.ID(),
 		threshold: float32(cfg.Confidence),
-		own:       map[string]struct{}{},
-		suffixes:  map[string]struct{}{},
-		parents:   map[string]struct{}{},
+		lists:     map[string]mark{},
 	}
 	ranges := specialRanges()
 	for _, s := range cfg.NeverBlock.Clients {
@@ -59,10 +63,10 @@ func New(cfg Config, m *classifier.Model) (*Policy, error) {
 		ranges = append(ranges, r)
 	}
 	p.clients = newRanges(ranges)
-	if err := p.list(p.own, cfg.NeverBlock.Hosts); err != nil {
+	if err := p.list(markOwn, cfg.NeverBlock.Hosts); err != nil {
 		return nil, fmt.Errorf("policy: never-block.hosts: %w", err)
 	}
-	if err := p.list(p.suffixes, suffixes); err != nil {
+	if err := p.list(markListed, suffixes); err != nil {
 		return nil, fmt.Errorf("policy: never-block.suffixes: %w", err)
 	}
 	if cfg.NeverBlock.Popular {
@@ -75,17 +79,17 @@ func New(cfg Config, m *classifier.Model) (*Policy, error) {
 	return p, nil
 }
 
-// list puts hosts into a set, and their parents into parents.
-func (p *Policy) list(set map[string]struct{}, hosts []string) error {
+// list marks hosts, and what they are under.
+func (p *Policy) list(m mark, hosts []string) error {
 	var parser features.Parser
 	for _, h := range hosts {
 		host, err := hostName(&parser, h)
 		if err != nil {
 			return err
 		}
-		set[host] = struct{}{}
-		for _, rest, found := strings.Cut(host, "."); found; _, rest, found = strings.Cut(rest, ".") {
-			p.parents[rest] = struct{}{}
+		p.lists[host] |= m
+		for rest := parent(host); rest != ""; rest = parent(rest) {
+			p.lists[rest] |= markParent
 		}
 	}
 	return nil
@@ -95,9 +99,8 @@ func (p *Policy) list(set map[string]struct{}, hosts []string) error {
 func (p *Policy) hash() string {
 	c := p.cfg
 	b := fmt.Appendln(nil, "policy 1", p.model, p.threshold, c.Name, c.Client, c.NeverBlock.ClosedRegistries)
-	b = fmt.Appendln(b, slices.Sorted(maps.Keys(p.own)))
-	b = fmt.Appendln(b, slices.Sorted(maps.Keys(p.suffixes)))
-	for _, r := range p.clients {
+	b = fmt.Appendln(b, p.lists) // fmt sorts a map by its keys
+	for _, r := range p.clients.all {
 		b = fmt.Appendln(b, r.first, r.last)
 	}
 	if p.popular != nil {
@@ -121,8 +124,8 @@ type Exemption uint8
 
 const (
 	NotExempt      Exemption = iota
-	Own                      // the owner's own host, or what holds it
-	Listed                   // on the owner's lists, or what holds a domain on them
+	Own                      // one of the owner's own hosts, or under one
+	Listed                   // on the owner's lists, under what is, or holding what is, own hosts included
 	ClosedRegistry           // under a registry closed to the public
 	Popular                  // in the filter of popular names
 	numExemptions
@@ -139,7 +142,7 @@ func (e Exemption) String() string {
 // words is what is said of an exempt name in a sentence: "it is …".
 func (e Exemption) words() string {
 	return [numExemptions + 1]string{
-		"not exempt", "one of your own hosts, or holds one", "on your never-block list, or holds what is",
+		"not exempt", "one of your own hosts", "on your never-block lists, or holds what is",
 		"under a registry closed to the public", "a popular name", "exempt",
 	}[min(e, numExemptions)]
 }
@@ -166,10 +169,8 @@ func (p *Policy) Judge(n features.Name, r classifier.Result) (Verdict, Exemption
 
 // Exempts says whether, and why, a name is never blocked. It does not allocate.
 func (p *Policy) Exempts(n features.Name) Exemption {
-	if len(p.parents)+len(p.own)+len(p.suffixes) > 0 {
-		if e := p.listed(n); e != NotExempt {
-			return e
-		}
+	if e := p.listed(n); e != NotExempt {
+		return e
 	}
 	if p.cfg.NeverBlock.ClosedRegistries && len(n.Domain) > len(n.Label) && isClosedRegistry(n.Domain[len(n.Label)+1:]) {
 		return ClosedRegistry
@@ -180,43 +181,43 @@ func (p *Policy) Exempts(n features.Name) Exemption {
 	return NotExempt
 }
 
-// listed looks the host up, and what it is under; and whether its domain holds something listed, since to block a
+// listed looks the host up, and all that it is under; and whether its domain holds something listed, since to block a
 // domain is to block every host under it.
 func (p *Policy) listed(n features.Name) Exemption {
-	if p.Own(n.Host) {
-		return Own
+	if len(p.lists) == 0 {
+		return NotExempt
 	}
-	if under(p.suffixes, n.Host) {
-		return Listed
-	}
-	if _, holds := p.parents[n.Domain]; holds {
-		for h := range p.own {
-			if strings.HasSuffix(h, n.Domain) && h[len(h)-len(n.Domain)-1] == '.' {
-				return Own
-			}
+	e := NotExempt
+	for rest := n.Host; rest != ""; rest = parent(rest) {
+		switch m := p.lists[rest]; {
+		case m&markOwn != 0:
+			return Own
+		case m&markListed != 0, m&markParent != 0 && len(rest) == len(n.Domain):
+			e = Listed
 		}
-		return Listed
 	}
-	return NotExempt
+	return e
 }
 
 // Own reports whether a host (lower case, no trailing dot) is one of the owner's, or under one. It does not allocate.
-func (p *Policy) Own(host string) bool { return under(p.own, host) }
-
-func under(set map[string]struct{}, host string) bool {
-	if len(set) == 0 {
+func (p *Policy) Own(host string) bool {
+	if len(p.lists) == 0 {
 		return false
 	}
-	for {
-		if _, found := set[host]; found {
+	for rest := host; rest != ""; rest = parent(rest) {
+		if p.lists[rest]&markOwn != 0 {
 			return true
 		}
-		i := strings.IndexByte(host, '.')
-		if i < 0 {
-			return false
-		}
-		host = host[i+1:]
 	}
+	return false
+}
+
+// parent is the domain that a host is in: what follows its first dot.
+func parent(host string) string {
+	if i := strings.IndexByte(host, '.'); i >= 0 {
+		return host[i+1:]
+	}
+	return ""
 }
 
 // ExemptClient reports whether a client is never blocked: because the owner says so, or because the address is no single
