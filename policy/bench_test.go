@@ -24,8 +24,10 @@ func TestTheHotPathDoesNotAllocate(t *testing.T) {
 			t.Errorf("%s: %v allocations", what, n)
 		}
 	}
-	for _, host := range []string{"www.kq3v9z7xw.com", "www.google.com", "townofsenecawoodcowi.gov", "x.app.shop.co.uk", "shop.co.uk", "a.partner.com",
-		"a-label-of-more-than-32-bytes-which-is-not-rare.com"} {
+	for _, host := range []string{
+		"www.kq3v9z7xw.com", "www.google.com", "townofsenecawoodcowi.gov", "x.app.shop.co.uk", "shop.co.uk", "a.partner.com",
+		"a-label-of-more-than-32-bytes-which-is-not-rare.com",
+	} {
 		n := parse(t, host)
 		f(host, func() { p.Judge(n, classifier.Result{Tail: 1e-5}) })
 	}
