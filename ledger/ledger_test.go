@@ -164,6 +164,25 @@ func TestWhatIsCommittedIsThereAfterReopening(t *testing.T) {
 	}
 }
 
+func TestTheOwnerSyncsEachCommitAndReadersCannotWrite(t *testing.T) {
+	dir := t.TempDir()
+	l := owner(t, dir)
+	f := func(db *sql.DB, pragma, want string) {
+		t.Helper()
+		var got string
+		if err := db.QueryRow("PRAGMA " + pragma).Scan(&got); err != nil || got != want {
+			t.Errorf("%s is %q, want %q (%v)", pragma, got, want, err)
+		}
+	}
+	f(l.write, "journal_mode", "wal")
+	f(l.write, "synchronous", "2") // FULL
+	f(l.write, "busy_timeout", "5000")
+	f(l.write, "trusted_schema", "0")
+	if _, err := l.read.Exec("DELETE FROM decisions"); err == nil {
+		t.Error("the connections for reading can write")
+	}
+}
+
 func TestOnlyItsOwnerMayReadTheLedger(t *testing.T) {
 	dir := filepath.Join(t.TempDir(), "data")
 	l := owner(t, dir)
