@@ -1,0 +1,50 @@
+package main
+
+import (
+	"context"
+	"io"
+	"time"
+
+	"referee/ledger"
+	"referee/policy"
+	"referee/report"
+	"referee/sidecar"
+	"referee/waf"
+)
+
+type reportCommand struct {
+	Mode    waf.Mode            `default:"shadow" enum:"shadow,enforce" help:"how the sidecar runs: decides the report's words"`
+	DataDir string              `default:"referee-data" placeholder:"DIR" help:"where the sidecar's ledger lives"`
+	Model   sidecar.ModelConfig `embed:"" prefix:"classifier-"`
+	Policy  policy.Config       `embed:""`
+
+	Since  string `default:"7d" placeholder:"PERIOD" help:"how far back: 90m, 24h, 7d"`
+	Format string `default:"text" enum:"text,json,html" help:"text for a terminal, json for a program, html for a browser"`
+}
+
+func (c *reportCommand) Run(ctx context.Context, std *streams) error {
+	period, err := report.ParsePeriod(c.Since)
+	if err != nil {
+		return err
+	}
+	model, err := sidecar.OpenModel(c.Model)
+	if err != nil {
+		return err
+	}
+	rules, err := policy.New(c.Policy, model)
+	if err != nil {
+		return err
+	}
+	l, err := ledger.OpenReadOnly(ctx, c.DataDir)
+	if err != nil {
+		return err
+	}
+	defer l.Close()
+	now := time.Now()
+	r, err := report.Build(ctx, l, rules, model, now.Add(-period), now, string(c.Mode))
+	if err != nil {
+		return err
+	}
+	render := map[string]func(io.Writer) error{"text": r.Text, "json": r.JSON, "html": r.HTML}[c.Format]
+	return render(std.out)
+}

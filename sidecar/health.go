@@ -1,0 +1,85 @@
+package sidecar
+
+import (
+	"encoding/json"
+	"log/slog"
+	"maps"
+	"net/http"
+	"sync"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+)
+
+// health knows what is degraded. Nothing degraded ever fails readiness: only draining does (fail open).
+type health struct {
+	log      *slog.Logger
+	degraded *prometheus.GaugeVec
+
+	mu       sync.Mutex
+	trouble  map[string]string // by part: ledger, waf
+	draining bool
+}
+
+func newHealth(reg prometheus.Registerer, log *slog.Logger) *health {
+	h := &health{log: log, trouble: map[string]string{}, degraded: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+		Name: "referee_degraded",
+		Help: "1 while a part of the sidecar does not work as configured; requests go on all the same.",
+	}, []string{"part"})}
+	reg.MustRegister(h.degraded)
+	return h
+}
+
+// set records that part has trouble, or with a nil error that it has none. It logs when that changes.
+func (h *health) set(part string, err error) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	before := h.trouble[part]
+	if err == nil {
+		h.degraded.WithLabelValues(part).Set(0)
+		if delete(h.trouble, part); before != "" {
+			h.log.Info("recovered", "part", part)
+		}
+		return
+	}
+	h.degraded.WithLabelValues(part).Set(1)
+	if h.trouble[part] = err.Error(); before != err.Error() {
+		h.log.Error("degraded", "part", part, "error", err)
+	}
+}
+
+func (h *health) drain() {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.draining = true
+}
+
+// handler serves /healthz, /readyz and /metrics.
+func (h *health) handler(metrics prometheus.Gatherer) http.Handler {
+	mux := http.NewServeMux()
+	mux.HandleFunc("GET /healthz", func(w http.ResponseWriter, _ *http.Request) { h.write(w, http.StatusOK) })
+	mux.HandleFunc("GET /readyz", func(w http.ResponseWriter, _ *http.Request) {
+		h.mu.Lock()
+		draining := h.draining
+		h.mu.Unlock()
+		if draining {
+			h.write(w, http.StatusServiceUnavailable)
+			return
+		}
+		h.write(w, http.StatusOK)
+	})
+	mux.Handle("GET /metrics", promhttp.HandlerFor(metrics, promhttp.HandlerOpts{}))
+	return mux
+}
+
+func (h *health) write(w http.ResponseWriter, status int) {
+	h.mu.Lock()
+	body := struct {
+		Draining bool              `json:"draining"`
+		Degraded map[string]string `json:"degraded"` // what does not work, by part; never a reason to send no traffic
+	}{h.draining, maps.Clone(h.trouble)}
+	h.mu.Unlock()
+	w.Header().Set("Content-Type", "application/json")
+	w.WriteHeader(status)
+	_ = json.NewEncoder(w).Encode(body) // the prober left: nothing to do
+}

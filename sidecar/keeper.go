@@ -1,0 +1,151 @@
+package sidecar
+
+import (
+	"context"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"referee/evidence"
+	"referee/ledger"
+	"referee/policy"
+)
+
+const (
+	drainEvery  = 100 * time.Millisecond
+	commitEvery = time.Second // kill -9 loses at most this much of the sightings
+	maxFlagged  = 10_000      // flagged sightings kept for one commit; evidence has them all
+)
+
+// keeper is the one goroutine that owns the evidence. It takes sightings off the queue, decides each second, and
+// publishes hits only after the ledger has their decisions.
+type keeper struct {
+	s         *Sidecar
+	state     *evidence.State
+	sightings []evidence.Sighting
+	flagged   []evidence.Sighting
+	decided   *policy.Hits                // what the evidence says
+	published atomic.Pointer[policy.Hits] // what the ledger has too
+	pending   *ledger.Batch               // given to the ledger, not yet known to be there
+}
+
+// newKeeper restores evidence and active hits from the ledger.
+func newKeeper(ctx context.Context, s *Sidecar) (*keeper, error) {
+	key, err := s.ledger.EvidenceKey(ctx)
+	if err != nil {
+		return nil, err
+	}
+	k := &keeper{s: s, state: evidence.New(s.config.Evidence, key)}
+	for row, err := range s.ledger.Evidence(ctx) {
+		if err != nil {
+			return nil, fmt.Errorf("restore evidence: %w", err)
+		}
+		if err := k.state.Restore(row); err != nil {
+			s.log.Warn("a row of evidence was left out", "error", err) // one damaged row is no reason not to start
+		}
+	}
+	// Those that expired while nobody ran too, so that their release becomes a decision.
+	hits, err := s.ledger.ActiveHits(ctx, time.Time{})
+	if err != nil {
+		return nil, fmt.Errorf("restore hits: %w", err)
+	}
+	k.decided = policy.NewHits(hits)
+	k.publish()
+	return k, nil
+}
+
+func (k *keeper) publish() {
+	k.published.Store(k.decided)
+	k.s.judge.SetHits(k.decided)
+}
+
+func (k *keeper) run(ctx context.Context) error {
+	drain, commit := time.NewTicker(drainEvery), time.NewTicker(commitEvery)
+	defer drain.Stop()
+	defer commit.Stop()
+	committed := make(chan error, 1)
+	committing := false
+	for {
+		select {
+		case <-drain.C:
+			k.drain()
+		case <-commit.C:
+			if committing {
+				continue // a slow disk: evidence goes on, the next batch is larger
+			}
+			batch := k.batch()
+			committing = true
+			go func() { committed <- k.s.ledger.Commit(ctx, *batch) }()
+		case err := <-committed:
+			committing = false
+			k.settle(err)
+		case <-ctx.Done():
+			if committing {
+				k.settle(<-committed)
+			}
+			return k.finish()
+		}
+	}
+}
+
+// finish commits what has come in since the last second.
+func (k *keeper) finish() error {
+	k.drain()
+	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
+	defer cancel()
+	for range 2 { // once for a batch that failed before, once for the rest
+		err := k.s.ledger.Commit(ctx, *k.batch())
+		k.settle(err)
+		if err != nil {
+			return fmt.Errorf("last commit: %w", err)
+		}
+	}
+	return nil
+}
+
+func (k *keeper) drain() {
+	threshold := k.s.judging.Load().policy.Threshold()
+	k.sightings = k.s.queue.Drain(k.sightings[:0])
+	for _, sighting := range k.sightings {
+		k.state.Add(sighting)
+		// Exempt ones too: the ledger adds up what never-block saved.
+		if sighting.Result.Tail <= threshold && !sighting.Result.Abstain && len(k.flagged) < maxFlagged {
+			k.flagged = append(k.flagged, sighting)
+		}
+	}
+}
+
+// batch decides and gathers what the ledger must have; after a failed commit it returns the same batch again.
+func (k *keeper) batch() *ledger.Batch {
+	if k.pending != nil {
+		return k.pending
+	}
+	now := k.s.now()
+	k.state.Expire(now)
+	hits, decisions := k.s.judging.Load().policy.Decide(k.decided, k.state, now)
+	k.decided = hits
+	k.pending = &ledger.Batch{
+		Hour:      now.Truncate(time.Hour),
+		Rows:      k.state.Changes(),
+		Flagged:   k.flagged,
+		Counts:    k.s.judge.Counts(),
+		Decisions: decisions,
+	}
+	k.flagged = nil
+	return k.pending
+}
+
+func (k *keeper) settle(err error) {
+	if err != nil {
+		k.s.health.set("ledger", fmt.Errorf("decisions wait, judging goes on: %w", err))
+		return
+	}
+	if k.s.durable {
+		k.s.health.set("ledger", nil)
+	}
+	for _, d := range k.pending.Decisions {
+		k.s.log.Info("decision", "action", d.Action, "hit", d.Hit.Key(), "why", d.Why)
+	}
+	k.pending = nil
+	k.publish()
+}

@@ -1,0 +1,31 @@
+package sidecar
+
+import (
+	"context"
+	"time"
+
+	"referee/policy"
+)
+
+// reconcile runs the WAF updater each waf.interval. It is far from the request path: whatever AWS does, requests go on.
+func (s *Sidecar) reconcile(ctx context.Context) {
+	tick := time.NewTicker(s.config.WAF.Interval)
+	defer tick.Stop()
+	for {
+		_, err := s.updater.RunOnce(ctx, s.keeper.published.Load().All(), s.exempt, s.now())
+		if ctx.Err() != nil {
+			return
+		}
+		s.health.set("waf", err)
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// exempt is the last look at the never-block lists, at the moment of the push.
+func (s *Sidecar) exempt(hit policy.Hit) bool {
+	return s.judging.Load().policy.ExemptHit(hit)
+}

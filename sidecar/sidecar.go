@@ -1,0 +1,228 @@
+// Package sidecar wires the rooms into one process and gives it a life: start, reload, health, drain. It judges nothing
+// itself.
+package sidecar
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync/atomic"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus"
+	"github.com/prometheus/client_golang/prometheus/collectors"
+	"golang.org/x/sync/errgroup"
+
+	"referee/classifier"
+	"referee/evidence"
+	"referee/intake"
+	"referee/ledger"
+	"referee/policy"
+	"referee/waf"
+)
+
+// Sidecar is one running referee. New wires it and binds its listeners, Run serves until its context ends.
+type Sidecar struct {
+	config   Config
+	log      *slog.Logger
+	now      func() time.Time
+	registry *prometheus.Registry
+	health   *health
+
+	judging atomic.Pointer[judging]
+	judge   *intake.Judge
+	queue   *evidence.Queue
+	keeper  *keeper
+	ledger  *ledger.Ledger
+	durable bool // the ledger is on disk
+	updater *waf.Updater
+
+	servers []*server
+}
+
+// judging is what a reload swaps: the model and the policy made for it.
+type judging struct {
+	config  Config
+	cache   *classifier.Cache
+	policy  *policy.Policy
+	proxies *intake.Proxies
+}
+
+// New opens the model, the ledger and the listeners, and restores what the ledger holds. A bad configuration, a damaged
+// model, a ledger of a newer version and a listener that cannot be bound are errors; an unusable data directory is not: the
+// process then judges in memory, never writes to AWS, and says so.
+func New(ctx context.Context, cfg Config, log *slog.Logger, now func() time.Time) (*Sidecar, error) {
+	if err := cfg.Validate(); err != nil {
+		return nil, err
+	}
+	s := &Sidecar{config: cfg, log: log, now: now, registry: prometheus.NewRegistry(), queue: evidence.NewQueue(cfg.Evidence.Queue)}
+	s.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
+	s.health = newHealth(s.registry, log)
+
+	current, err := newJudging(cfg, nil)
+	if err != nil {
+		return nil, err
+	}
+	s.judge = intake.NewJudge(s.queue, s.registry, log, now)
+	if err := s.openLedger(ctx); err != nil {
+		return nil, err
+	}
+	if s.keeper, err = newKeeper(ctx, s); err != nil {
+		return nil, errors.Join(err, s.ledger.Close())
+	}
+	s.swap(current)
+	if s.updater, err = s.newUpdater(ctx); err != nil {
+		return nil, errors.Join(err, s.ledger.Close())
+	}
+	if err := s.listen(); err != nil {
+		return nil, errors.Join(err, s.closeListeners(), s.ledger.Close())
+	}
+	return s, nil
+}
+
+// newJudging opens the model and makes the policy. The previous cache is kept when the model is the same.
+func newJudging(cfg Config, previous *judging) (*judging, error) {
+	model, err := OpenModel(cfg.Model)
+	if err != nil {
+		return nil, err
+	}
+	rules, err := policy.New(cfg.Policy, model)
+	if err != nil {
+		return nil, err
+	}
+	proxies, err := intake.ParseProxies(cfg.Intake.TrustedProxies)
+	if err != nil {
+		return nil, err
+	}
+	next := &judging{config: cfg, policy: rules, proxies: proxies}
+	if previous != nil && previous.cache.Model().ID() == model.ID() && previous.config.Model.Cache == cfg.Model.Cache {
+		next.cache = previous.cache
+	} else {
+		next.cache = classifier.NewCache(model, cfg.Model.Cache)
+	}
+	return next, nil
+}
+
+// swap makes the next request judge by j.
+func (s *Sidecar) swap(j *judging) {
+	s.judging.Store(j)
+	s.judge.Swap(&intake.Snapshot{
+		Cache:   j.cache,
+		Policy:  j.policy,
+		Proxies: j.proxies,
+		Block:   s.config.Mode == waf.ModeEnforce && j.config.Inline == "block",
+	})
+}
+
+// Reload swaps in the model, the policy and the log level of next. What cannot change while running (listeners, data
+// directory, sets) is named in the log and left as it is. On an error nothing changes.
+func (s *Sidecar) Reload(next Config) error {
+	if err := next.Validate(); err != nil {
+		return err
+	}
+	j, err := newJudging(next, s.judging.Load())
+	if err != nil {
+		return err
+	}
+	if fixed := s.config.restartNeeded(next); len(fixed) > 0 {
+		s.log.Warn("these keys take effect at the next start only", "keys", fixed)
+	}
+	s.swap(j)
+	s.log.Info("configuration reloaded", "model", j.cache.Model().ID(), "policy", j.policy.ID())
+	return nil
+}
+
+// openLedger opens the ledger on disk. A ledger of a newer version, of another process or of another program is an error:
+// going on beside it would do harm. Any other trouble leaves one in memory.
+func (s *Sidecar) openLedger(ctx context.Context) (err error) {
+	if s.config.DataDir == "" {
+		s.health.set("ledger", errors.New("data-dir is empty: evidence and decisions are kept in memory only"))
+	} else {
+		s.ledger, err = ledger.Open(ctx, s.config.DataDir)
+		switch {
+		case err == nil:
+			s.durable = true
+			return nil
+		case errors.Is(err, ledger.ErrNewer), errors.Is(err, ledger.ErrInUse), errors.Is(err, ledger.ErrForeign):
+			return err
+		}
+		s.health.set("ledger", fmt.Errorf("judging in memory, nothing will be written to AWS: %w", err))
+	}
+	s.ledger, err = ledger.Memory(ctx)
+	return err
+}
+
+// newUpdater makes the updater of the WAF sets. Only enforce mode with waf.writer and a ledger on disk may write.
+func (s *Sidecar) newUpdater(ctx context.Context) (*waf.Updater, error) {
+	cfg := s.config.WAF
+	cfg.Mode = s.config.Mode
+	if cfg.Mode == waf.ModeEnforce && !(cfg.Writer && s.durable) {
+		cfg.Mode = waf.ModeShadow
+		s.log.Warn("enforce mode writes nothing to AWS here: that needs waf.writer and a usable data-dir")
+	}
+	if !cfg.Configured() {
+		return waf.New(cfg, nil, s.ledger, s.registry, s.log)
+	}
+	api, err := waf.NewAPI(ctx, cfg)
+	if err != nil {
+		return nil, err
+	}
+	return waf.New(cfg, api, s.ledger, s.registry, s.log)
+}
+
+// Run serves until ctx ends, then drains: readiness fails for shutdown.delay, listeners close, requests under way finish
+// within shutdown.timeout, and the last evidence and decisions are committed.
+func (s *Sidecar) Run(ctx context.Context) error {
+	background, stopBackground := context.WithCancel(context.WithoutCancel(ctx))
+	defer stopBackground()
+	var loops errgroup.Group
+	loops.Go(func() error { return s.keeper.run(background) })
+	loops.Go(func() error { s.reconcile(background); return nil })
+
+	serving, failed := context.WithCancelCause(ctx)
+	defer failed(nil)
+	for _, server := range s.servers {
+		go func() {
+			if err := server.serve(); err != nil {
+				failed(fmt.Errorf("%s listener: %w", server.name, err))
+			}
+		}()
+	}
+	s.log.Info("serving", "mode", s.config.Mode, "addresses", s.Addresses(), "model", s.judging.Load().cache.Model().ID())
+	<-serving.Done()
+	err := s.drain()
+	if cause := context.Cause(serving); !errors.Is(cause, context.Canceled) {
+		err = errors.Join(cause, err)
+	}
+	stopBackground()
+	return errors.Join(err, loops.Wait(), s.ledger.Close())
+}
+
+func (s *Sidecar) drain() error {
+	s.health.drain()
+	for _, server := range s.servers {
+		server.drain()
+	}
+	s.log.Info("draining", "delay", s.config.Shutdown.Delay, "timeout", s.config.Shutdown.Timeout)
+	time.Sleep(s.config.Shutdown.Delay) //nolint:forbidigo // readiness fails while requests go on; nothing is waited for
+	ctx, cancel := context.WithTimeout(context.Background(), s.config.Shutdown.Timeout)
+	defer cancel()
+	var group errgroup.Group
+	for _, server := range s.servers {
+		group.Go(func() error { return server.shutdown(ctx) })
+	}
+	return group.Wait()
+}
+
+// Log returns the logger that was given to New.
+func (s *Sidecar) Log() *slog.Logger { return s.log }
+
+// Addresses returns where each listener is bound: api, health, admin, and proxy where it is on.
+func (s *Sidecar) Addresses() map[string]string {
+	addresses := map[string]string{}
+	for _, server := range s.servers {
+		addresses[server.name] = server.listener.Addr().String()
+	}
+	return addresses
+}
