@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"compress/gzip"
 	"errors"
+	"fmt"
 	"io/fs"
 	"math/rand/v2"
 	"os"
@@ -72,6 +73,22 @@ func BenchmarkPlanOfTenThousandNames(b *testing.B) {
 	desired = rank(desired[:10_000])
 	p := Plan{Time: start, Current: []State{{Set: SetNames}}, Desired: desired, Barred: nobody, Policies: []Policy{KeepUnexplained}}
 	p.Current[0].Items = p.Calculate().Changes[0].After
+	b.ReportAllocs()
+	for b.Loop() {
+		if c := p.Calculate().Changes[0]; c.Changed() {
+			b.Fatal(c.Why())
+		}
+	}
+}
+
+func BenchmarkPlanOfTenThousandClients(b *testing.B) {
+	var desired []Entry
+	for i := range maxAddresses {
+		desired = append(desired, Entry{Kind: SetIPv4, Value: fmt.Sprintf("198.%d.%d.7/32", i/250, i%250), Rank: float64(i), Expires: in(day)})
+	}
+	p := Plan{Time: start, Current: []State{{Set: SetIPv4}}, Desired: rank(desired), Barred: nobody, Policies: []Policy{KeepUnexplained}}
+	first := p.Calculate().Changes[0]
+	p.Current[0] = State{Set: SetIPv4, Items: first.After, Last: Generation{After: first.After, Entries: first.Entries}}
 	b.ReportAllocs()
 	for b.Loop() {
 		if c := p.Calculate().Changes[0]; c.Changed() {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net"
+	"slices"
 	"strings"
 
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
@@ -137,16 +138,19 @@ func classOf(code string) Class {
 }
 
 // refusedItem finds the item that AWS names as not acceptable, and AWS's words. One bad entry fails a whole update, and
-// the error's Parameter is the entry (aws/aws-cdk #20003).
+// the error's Parameter is the entry (aws/aws-cdk #20003); what it is for a pattern is not published, so that a pattern
+// counts as named when it is anywhere in the message.
 func refusedItem(err error, items []string) (item, words string, ok bool) {
 	var invalid *types.WAFInvalidParameterException
 	if !errors.As(err, &invalid) || invalid.Parameter == nil {
 		return "", "", false
 	}
-	for _, item := range items {
-		if canonical(*invalid.Parameter) == item || strings.Contains(invalid.ErrorMessage(), item) {
-			return item, invalid.ErrorMessage(), true
-		}
+	named := slices.IndexFunc(items, func(item string) bool {
+		return item == canonical(*invalid.Parameter) ||
+			strings.HasPrefix(item, "^") && strings.Contains(invalid.ErrorMessage(), item)
+	})
+	if named < 0 {
+		return "", "", false
 	}
-	return "", "", false
+	return items[named], invalid.ErrorMessage(), true
 }

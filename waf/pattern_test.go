@@ -220,3 +220,32 @@ func TestPackingOneMoreNameRewritesOnePattern(t *testing.T) {
 		t.Errorf("%d patterns changed", changed)
 	}
 }
+
+// FuzzAPatternThatIsReadFindsWhatItIsReadAs takes anything for the body of a pattern: what is read back as names must
+// be found by the whole pattern, and nothing longer.
+func FuzzAPatternThatIsReadFindsWhatItIsReadAs(f *testing.F) {
+	for _, body := range []string{`kq3v9z\.com`, `(?:a|b)\.com|c\.net`, `k(?:a|)[b-d]?\.co\.uk`, `a\.com)|(?:b\.com`, `\Qa.com`, `[\]`, `(?i)a\.b`} {
+		f.Add(body)
+	}
+	f.Fuzz(func(t *testing.T, body string) {
+		p := patternHead + body + patternTail
+		hosts, err := hostsOf(p)
+		if err != nil {
+			return
+		}
+		re, err := regexp.Compile(p)
+		if err != nil {
+			t.Fatalf("%q is read as %q and does not compile: %v", p, hosts, err)
+		}
+		for _, h := range hosts {
+			if !re.MatchString("https://"+h+"/") || re.MatchString("https://"+h+"-x.example/") {
+				t.Errorf("%q is read as %q", p, h)
+			}
+		}
+		for _, other := range []string{"https://", "https:///", "https://example.org/", "https://x/", "http://?", "x"} {
+			if re.MatchString(other) && !slices.Contains(hosts, "example.org") {
+				t.Errorf("%q is read as %q and finds %q", p, hosts, other)
+			}
+		}
+	})
+}

@@ -29,7 +29,8 @@ func Hold(why string) Policy {
 
 // KeepUnexplained minds removals that nothing explains: where they would empty the set, or leave less than half of what
 // the explained ones leave, none of them happens. The entries stay until the expiry that the journal knows. Hits that
-// were lost on the way here are the likely cause, and a wiped set would be the damage.
+// were lost on the way here are the likely cause, and a wiped set would be the damage. Nothing can force it: an owner who
+// wants entries out exempts them.
 func KeepUnexplained(p Proposal) Proposal {
 	var gone []Entry
 	explained := make([]Removal, 0, len(p.Remove))
@@ -45,7 +46,7 @@ func KeepUnexplained(p Proposal) Proposal {
 		return p
 	}
 	p.Refused = fmt.Sprintf("%d of %d entries would leave the %s set and nothing says why: no expiry and no exemption."+
-		" They stay until they expire; if they must go now, empty the set by hand", len(gone), p.Present, p.Set)
+		" They stay until they expire; what must go now goes onto the never-block list", len(gone), p.Present, p.Set)
 	p.Want = append(p.Want, gone...)
 	p.Remove = explained
 	return p

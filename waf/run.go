@@ -206,7 +206,7 @@ func (r *run) judge(ctx context.Context, c Changes, err error) (_ Outcome, again
 		return Written, false, r.settle(ctx, Written, "")
 	}
 	if errors.Is(err, errBarred) {
-		return Failed, true, errors.Join(err, r.settle(ctx, Failed, errBarred.Error()))
+		return Failed, true, errors.Join(r.fail(err), r.settle(ctx, Failed, errBarred.Error()))
 	}
 	item, words, named := refusedItem(err, c.After)
 	failure := errorOf(r.kind, r.cfg.Scope, err)
@@ -216,8 +216,6 @@ func (r *run) judge(ctx context.Context, c Changes, err error) (_ Outcome, again
 		return Failed, true, errors.Join(failure, r.settle(ctx, Failed, words))
 	case failure.Class == ClassConflict:
 		return Planned, true, failure
-	case failure.Error() == r.last[r.kind].Error:
-		return Planned, false, failure
 	}
 	return Planned, false, errors.Join(failure, r.settle(ctx, Planned, failure.Error()))
 }

@@ -1,6 +1,7 @@
 package waf
 
 import (
+	"fmt"
 	"log/slog"
 	"referee/waf/waftest"
 	"strings"
@@ -10,6 +11,7 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/wafv2"
+	"github.com/aws/aws-sdk-go-v2/service/wafv2/types"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
 	"golang.org/x/time/rate"
@@ -190,6 +192,23 @@ func TestAPatternThatAWSRefusesDoesNotFailTheRest(t *testing.T) {
 	if d := plan.Changes[0].Dropped; len(d) != 2 || !strings.Contains(d[0].Why, "branches") {
 		t.Errorf("dropped: %v", d)
 	}
+}
+
+func TestTheEntryThatAWSNamesIsFoundExactly(t *testing.T) {
+	f := func(parameter, want string, items ...string) {
+		t.Helper()
+		reason := "The parameter contains formatting that is not valid."
+		got, words, ok := refusedItem(fmt.Errorf("operation error: %w", &types.WAFInvalidParameterException{
+			Parameter: &parameter, Message: aws.String("Error reason: " + reason + ", field: X, parameter: " + parameter),
+		}), items)
+		if got != want || ok != (want != "") || ok && !strings.Contains(words, reason) {
+			t.Errorf("%q of %q is %q", parameter, items, got)
+		}
+	}
+	f("11.2.3.4/32", "11.2.3.4/32", "1.2.3.4/32", "11.2.3.4/32")
+	f("2001:0db8:0000:0001:0000:0000:0000:0000/64", "2001:db8:0:1::/64", "2001:db8::/64", "2001:db8:0:1::/64")
+	f("[RegexString="+pattern("a.com")+"]", pattern("a.com"), pattern("b.com"), pattern("a.com"))
+	f("Addresses", "", "1.2.3.4/32")
 }
 
 func TestWithoutCredentialsTheErrorSaysWhatToSet(t *testing.T) {
