@@ -1,8 +1,6 @@
 package main
 
 import (
-	"bufio"
-	"compress/gzip"
 	"context"
 	"errors"
 	"fmt"
@@ -187,22 +185,11 @@ func matchesTheAttackAndNothingElse(t *testing.T, patterns []string) {
 func benignNames(t *testing.T) []string {
 	t.Helper()
 	names := []string{"google.com", "example.org", "x" + attackNames[0], attackNames[0] + ".example.com"}
-	f, err := os.Open("../../../shared/corpora/popular_stable.txt.gz")
-	if errors.Is(err, fs.ErrNotExist) {
+	if _, err := os.Stat(corpora); errors.Is(err, fs.ErrNotExist) {
 		t.Log("the list of popular names is not there: a few names stand for it")
 		return names
-	} else if err != nil {
-		t.Fatal(err)
 	}
-	defer f.Close()
-	unzipped, err := gzip.NewReader(f)
-	if err != nil {
-		t.Fatal(err)
-	}
-	for lines := bufio.NewScanner(unzipped); lines.Scan(); {
-		names = append(names, lines.Text())
-	}
-	return names
+	return append(names, readLines(t, "../popular_stable.txt.gz")...)
 }
 
 // canonical writes CIDRs as Go does: moto gives them back as they were sent, AWS in full.
