@@ -14,10 +14,10 @@ type Linear struct {
 	Bits    uint    // there are 1<<Bits n-gram weights
 	Scale   float32 // log-odds of one unit of weight
 	Bias    int32   // added to the sum of the weights
-	Weights []int16 // features.NumBins lexical bins, then the n-grams
+	Weights []int8  // features.NumBins lexical bins, then the n-grams
 }
 
-const maxBits = 22 // 8 MiB of weights: the largest model file that is embedded
+const maxBits = 22 // 4 MiB of weights: far more than was of use
 
 // Score is the log-odds of a label. It does not allocate.
 func (l *Linear) Score(label string) float32 { return float32(l.sum(label)) * l.Scale }
@@ -43,13 +43,16 @@ func (l *Linear) check() error {
 	if want := features.NumBins + 1<<l.Bits; len(l.Weights) != want {
 		return fmt.Errorf("%d weights, want %d for %d lexical bins and %d hash bits", len(l.Weights), want, features.NumBins, l.Bits)
 	}
-	if s := float64(l.Scale); !(s > 0) || math.IsInf(s, 0) {
+	if !(l.Scale > 0 && l.Scale < 1e6) {
 		return fmt.Errorf("scale %v, want a positive number", l.Scale)
+	}
+	if l.Bias > 1<<30 || l.Bias < -1<<30 { // far from where sums would wrap around
+		return fmt.Errorf("bias %d is out of range", l.Bias)
 	}
 	return nil
 }
 
-// The section's layout, little-endian: bits uint32, scale float32, bias int32, weights int16 each.
+// The section's layout, little-endian: bits uint32, scale float32, bias int32, weights int8 each.
 const linearHeader = 12
 
 func (l *Linear) append(b []byte) []byte {
@@ -57,23 +60,23 @@ func (l *Linear) append(b []byte) []byte {
 	b = binary.LittleEndian.AppendUint32(b, math.Float32bits(l.Scale))
 	b = binary.LittleEndian.AppendUint32(b, uint32(l.Bias))
 	for _, w := range l.Weights {
-		b = binary.LittleEndian.AppendUint16(b, uint16(w))
+		b = append(b, byte(w))
 	}
 	return b
 }
 
 func parseLinear(b []byte) (Linear, error) {
-	if len(b) < linearHeader || len(b)%2 != 0 {
-		return Linear{}, fmt.Errorf("%d bytes are no header and 16-bit weights", len(b))
+	if len(b) < linearHeader {
+		return Linear{}, fmt.Errorf("%d bytes are no header and weights", len(b))
 	}
 	l := Linear{
 		Bits:    uint(binary.LittleEndian.Uint32(b)),
 		Scale:   math.Float32frombits(binary.LittleEndian.Uint32(b[4:])),
 		Bias:    int32(binary.LittleEndian.Uint32(b[8:])),
-		Weights: make([]int16, (len(b)-linearHeader)/2),
+		Weights: make([]int8, len(b)-linearHeader),
 	}
 	for i := range l.Weights {
-		l.Weights[i] = int16(binary.LittleEndian.Uint16(b[linearHeader+2*i:]))
+		l.Weights[i] = int8(b[linearHeader+i])
 	}
 	return l, l.check()
 }

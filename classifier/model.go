@@ -89,14 +89,8 @@ func (m *Model) Tail(score float32) float32 { return m.tails.tail(score) }
 // support, and says which is the least.
 func (m *Model) Threshold(c Confidence) (score float32, err error) { return m.tails.threshold(c) }
 
-// Abstains reports whether the label is of a kind that the model cannot tell: shorter than Info.MinLength, or
-// internationalised (RFC 5890), whose A-label looks generated and is not. Score and Tail of such a name mean little.
-func (m *Model) Abstains(label string) bool {
-	return len(label) < m.info.MinLength || strings.HasPrefix(label, "xn--")
-}
-
 // Judge scores a name. It allocates once, for a Domain of its own.
 func (m *Model) Judge(n features.Name) Result {
 	score := m.Score(n)
-	return Result{Domain: strings.Clone(n.Domain), Score: score, Tail: m.Tail(score), Abstain: m.Abstains(n.Label)}
+	return Result{Domain: strings.Clone(n.Domain), Score: score, Tail: m.Tail(score), Abstain: m.info.Abstains(n.Label)}
 }

@@ -97,20 +97,6 @@ func (l *Ledger) ActiveHits(ctx context.Context, now time.Time) ([]policy.Hit, e
 	return hits, err
 }
 
-// HitEvidence returns the evidence that there is now about the hits that are not released, in no order.
-func (l *Ledger) HitEvidence(ctx context.Context) ([]evidence.Row, error) {
-	return collect(ctx, l, "read the evidence of the hits", scanRow,
-		`SELECT e.kind, e.key, e.seen, e.data FROM hits h JOIN evidence e
-		ON e.kind = substr(h.key, 1, instr(h.key, ':') - 1) AND e.key = substr(h.key, instr(h.key, ':') + 1)`)
-}
-
-func scanRow(rows *sql.Rows) (r evidence.Row, err error) {
-	var seen int64
-	err = rows.Scan(&r.Kind, &r.Key, &seen, &r.Data)
-	r.Seen = fromNanos(seen)
-	return r, err
-}
-
 // Decisions returns at most limit decisions made at since or later, the newest first. A limit of 0 means all.
 func (l *Ledger) Decisions(ctx context.Context, since time.Time, limit int) ([]policy.Decision, error) {
 	return collect(ctx, l, "read the decisions", scanDecision,

@@ -77,7 +77,7 @@ func (d *decider) name(n *evidence.Name) {
 	if !d.matters(old, n.Last, rule.TTL) || d.p.Exempts(nameOf(n.Domain)) != NotExempt {
 		return
 	}
-	d.add(d.p.NameHit(n), old)
+	d.add(d.p.nameHit(n), old)
 }
 
 // client decides about one client, as name does.
@@ -100,7 +100,12 @@ func (d *decider) client(c *evidence.Client) {
 	if !enough(suspicious) || !d.matters(old, int64(last)*int64(time.Second), rule.TTL) || d.p.ExemptClient(c.Prefix.Addr()) {
 		return
 	}
-	flagged := d.p.flagged(c)
+	flagged := make([]evidence.Item, 0, suspicious)
+	for _, it := range c.Names.Items() {
+		if domain := it.Domain(); it.Tail <= d.p.threshold && domain != "" && d.p.Exempts(nameOf(domain)) == NotExempt {
+			flagged = append(flagged, it)
+		}
+	}
 	if !enough(len(flagged)) {
 		return
 	}
@@ -177,9 +182,7 @@ func nameOf(domain string) features.Name {
 	return features.Name{Host: domain, Domain: domain, Label: label}
 }
 
-// NameHit describes a name as a hit by the evidence there is, whether that is enough or not: what a report shows of an
-// active hit that has been seen again since it was decided.
-func (p *Policy) NameHit(n *evidence.Name) Hit {
+func (p *Policy) nameHit(n *evidence.Name) Hit {
 	h := Hit{
 		Kind: KindName, Domain: n.Domain, Score: n.Score, Tail: n.Tail, Sightings: n.Sightings, Networks: n.Networks.Distinct(),
 		First: time.Unix(0, n.First).UTC(), Last: time.Unix(0, n.Last).UTC(), Model: p.model, Config: p.id,
@@ -194,26 +197,6 @@ func (p *Policy) NameHit(n *evidence.Name) Hit {
 		fmt.Sprintf("seen %s times from %s networks in %s", grouped(h.Sightings), about(&n.Networks, h.Networks), span(h.Last.Sub(h.First))),
 	}
 	return h
-}
-
-// flagged are the names of a client that speak against it.
-func (p *Policy) flagged(c *evidence.Client) []evidence.Item {
-	var flagged []evidence.Item
-	for _, it := range c.Names.Items() {
-		if domain := it.Domain(); it.Tail <= p.threshold && domain != "" && p.Exempts(nameOf(domain)) == NotExempt {
-			flagged = append(flagged, it)
-		}
-	}
-	return flagged
-}
-
-// ClientHit describes a client as NameHit does a name; false where nothing flagged is left to describe.
-func (p *Policy) ClientHit(c *evidence.Client) (Hit, bool) {
-	flagged := p.flagged(c)
-	if len(flagged) == 0 {
-		return Hit{}, false
-	}
-	return p.clientHit(c, flagged), true
 }
 
 func (p *Policy) clientHit(c *evidence.Client, flagged []evidence.Item) Hit {

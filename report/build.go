@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"referee/classifier"
-	"referee/evidence"
 	"referee/features"
 	"referee/ledger"
 	"referee/policy"
@@ -37,7 +36,7 @@ func Build(ctx context.Context, l *ledger.Ledger, p *policy.Policy, m *classifie
 	}
 	for _, part := range []func() error{
 		func() error { return r.totals(ctx, l) },
-		func() error { return r.hits(ctx, l, p, since, now) },
+		func() error { return r.hits(ctx, l, since, now) },
 		func() error { return r.saved(ctx, l, p, since) },
 		func() error { return r.sets(ctx, l) },
 		func() error { return r.generations(ctx, l, since) },
@@ -105,20 +104,13 @@ func (r *Report) totals(ctx context.Context, l *ledger.Ledger) error {
 	return nil
 }
 
-func (r *Report) hits(ctx context.Context, l *ledger.Ledger, p *policy.Policy, since, now time.Time) error {
+func (r *Report) hits(ctx context.Context, l *ledger.Ledger, since, now time.Time) error {
 	decisions, err := l.LastDecisions(ctx, since)
-	if err != nil {
-		return err
-	}
-	today, err := evidenceNow(ctx, l, p)
 	if err != nil {
 		return err
 	}
 	for _, d := range decisions {
 		h := newHit(d, now)
-		if seen, found := today[d.Hit.Key()]; found && h.State == Active && seen.Sightings > d.Hit.Sightings {
-			h.update(seen)
-		}
 		if h.State != Active && h.Expires.Before(since) && d.Time.Before(since) {
 			continue // ended before, and nobody was there to release it
 		}
@@ -159,35 +151,6 @@ func newHit(d policy.Decision, now time.Time) Hit {
 		h.State = Expired
 	}
 	return h
-}
-
-// evidenceNow describes the active hits by what is known of them now, by key. A decision is renewed only when its expiry
-// moves noticeably; what was seen meanwhile is in the evidence.
-func evidenceNow(ctx context.Context, l *ledger.Ledger, p *policy.Policy) (map[string]policy.Hit, error) {
-	rows, err := l.HitEvidence(ctx)
-	if err != nil {
-		return nil, err
-	}
-	today := make(map[string]policy.Hit, len(rows))
-	for _, row := range rows {
-		if n, err := evidence.DecodeName(row); err == nil {
-			h := p.NameHit(&n)
-			today[h.Key()] = h
-		} else if c, err := evidence.DecodeClient(row); err == nil {
-			if h, flagged := p.ClientHit(&c); flagged {
-				today[h.Key()] = h
-			}
-		}
-	}
-	return today, nil
-}
-
-// update takes over what was seen since the decision; how long the hit lasts is the decision's alone.
-func (h *Hit) update(seen policy.Hit) {
-	h.Reasons, h.FlaggedNames = seen.Reasons, seen.Names
-	h.Score, h.BenignTail, h.OneIn = seen.Score, seen.Tail, oneIn(float64(seen.Tail))
-	h.Sightings, h.Networks, h.Flagged, h.Distinct = seen.Sightings, seen.Networks, seen.Flagged, seen.Distinct
-	h.Last = seconds(seen.Last)
 }
 
 // cut orders the list and keeps what may be shown.

@@ -150,44 +150,6 @@ func TestHitsStandExpireOrAreReleased(t *testing.T) {
 	})
 }
 
-func TestAnActiveHitShowsWhatWasSeenSinceItWasDecided(t *testing.T) {
-	f := newFixture(t)
-	state := evidence.New(evidence.Config{Window: 24 * time.Hour, MaxNames: 100, MaxClients: 100, Interest: 0.01}, evidence.Key{})
-	sight := func(domain, client string) {
-		state.Add(evidence.Sighting{
-			Result: classifier.Result{Domain: domain, Score: 9, Tail: 1e-5}, Client: netip.MustParseAddr(client), Time: noon.UnixNano(),
-		})
-	}
-	var decisions []policy.Decision
-	for _, domain := range []string{"first.com", "second.com", "third.com"} {
-		sight(domain, "81.2.69.142")
-		sight(domain, "81.2.69.142")
-		sight(domain, "89.160.20.112")
-	}
-	_, decisions = f.policy.Decide(nil, state, noon)
-	sight("first.com", "2.125.160.216")
-	sight("fourth.com", "81.2.69.142")
-	f.commit(ledger.Batch{Decisions: decisions, Rows: state.Changes()})
-	r := f.build()
-	for _, h := range r.Names.List {
-		want := 3
-		if h.Name == "first.com" {
-			want = 4
-		}
-		if int(h.Sightings) != want || h.Networks != want-1 {
-			t.Errorf("%s: %d sightings from %d networks, want %d from %d", h.Name, h.Sightings, h.Networks, want, want-1)
-		}
-	}
-	for _, h := range r.Clients.List {
-		if want := map[string]int{"81.2.69.142/32": 4, "89.160.20.112/32": 3}[h.Client]; h.Flagged != want {
-			t.Errorf("%s: %d flagged names, want %d", h.Client, h.Flagged, want)
-		}
-	}
-	if len(r.Names.List) != 3 || len(r.Clients.List) != 2 {
-		t.Errorf("%d names and %d clients, want 3 and 2", len(r.Names.List), len(r.Clients.List))
-	}
-}
-
 func TestSavedNamesSayWhichListHoldsThem(t *testing.T) {
 	f := newFixture(t)
 	save := func(domain string, tail float32) evidence.Sighting {
