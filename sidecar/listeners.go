@@ -21,20 +21,20 @@ type server struct {
 }
 
 // listen binds every listener, so that a port in use ends the process at its start and not later.
-func (s *Sidecar) listen() error {
-	if err := s.add("api", "listen", s.config.Intake.Listen, intake.NewAPI(s.config.Intake, s.judge, s.registry, s.log)); err != nil {
+func (s *Sidecar) listen(ctx context.Context) error {
+	if err := s.add(ctx, "api", "listen", s.config.Intake.Listen, intake.NewAPI(s.config.Intake, s.judge, s.registry, s.log)); err != nil {
 		return err
 	}
 	if s.config.Proxy.Enabled() {
 		proxy := intake.NewProxy(s.config.Proxy, s.judge, s.registry, s.log)
-		if err := s.add("proxy", "proxy.listen", s.config.Proxy.Listen, proxy); err != nil {
+		if err := s.add(ctx, "proxy", "proxy.listen", s.config.Proxy.Listen, proxy); err != nil {
 			return err
 		}
 	}
-	if err := s.add("health", "health.listen", s.config.Health.Listen, newHTTP(s.health.handler(s.registry))); err != nil {
+	if err := s.add(ctx, "health", "health.listen", s.config.Health.Listen, newHTTP(s.health.handler(s.registry))); err != nil {
 		return err
 	}
-	return s.add("admin", "admin.listen", s.config.Admin.Listen, newHTTP(s.admin()))
+	return s.add(ctx, "admin", "admin.listen", s.config.Admin.Listen, newHTTP(s.admin()))
 }
 
 // serverOf is what intake and net/http have in common.
@@ -43,8 +43,8 @@ type serverOf interface {
 	Shutdown(context.Context) error
 }
 
-func (s *Sidecar) add(name, key, address string, of serverOf) error {
-	listener, err := net.Listen("tcp", address)
+func (s *Sidecar) add(ctx context.Context, name, key, address string, of serverOf) error {
+	listener, err := new(net.ListenConfig).Listen(ctx, "tcp", address)
 	if err != nil {
 		return fmt.Errorf("%s: cannot listen on %q: %w; choose another address or stop what uses it", key, address, err)
 	}

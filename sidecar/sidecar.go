@@ -75,7 +75,7 @@ func New(ctx context.Context, cfg Config, log *slog.Logger, now func() time.Time
 	if s.updater, err = s.newUpdater(ctx); err != nil {
 		return nil, errors.Join(err, s.ledger.Close())
 	}
-	if err := s.listen(); err != nil {
+	if err := s.listen(ctx); err != nil {
 		return nil, errors.Join(err, s.closeListeners(), s.ledger.Close())
 	}
 	return s, nil
