@@ -115,6 +115,7 @@ var ordinaryReferers = []string{
 	"https://www.harmonielesbainsdouches.fr/", "https://www.mobilyadunyasi.com.tr/", "https://www.ludwigshafen.de/",
 	"https://www.nhs.uk/", "https://www.gov.uk/", "https://www.mit.edu/", "https://www.townofwells.gov/",
 	"https://www.kfz-zulassung.de/", "https://www.bzga.de/", "https://www.krknews.pl/", "https://www.dhl.com/",
+	"https://www.jdoqocy.com/click-100", "https://www.tkqlhce.com/click-200", // an affiliate network: never-block saves them
 	"https://www.zdf.de/", "https://xkcd.com/", "https://www.ikea.com/", "https://www.hsbc.com/",
 	"android-app://com.google.android.gm/", "", "-", "http://192.168.1.20/index.html", "http://intranet/",
 }

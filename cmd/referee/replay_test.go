@@ -53,11 +53,15 @@ never-block: {popular: false}
 					}
 				}
 			}
-			for client, names := range attack {
-				for _, name := range names {
-					p.check(client, "http://"+name+"/")
+			for _, client := range slices.Sorted(maps.Keys(attack)) {
+				var flagged []string
+				for _, name := range attack[client] {
+					if p.check(client, "http://"+name+"/").Header.Get("X-Referee-Verdict") == "dga" {
+						flagged = append(flagged, name)
+					}
 					sent++
 				}
+				t.Logf("%s: bot %s: %d of %d names flagged: %q", confidence, client, len(flagged), len(attack[client]), flagged)
 			}
 			eventually(t, "the ledger has every request", func() bool { return p.report().Totals.Requests == uint64(sent) })
 			r := p.report()
