@@ -274,7 +274,7 @@ func TestScoreRefusesAChunkedBodyThatNeverEnds(t *testing.T) {
 	w := dial(t, newFixture(t).api(t))
 	w.send("POST /v1/score HTTP/1.1\r\nHost: referee\r\nContent-Type: text/plain\r\nTransfer-Encoding: chunked\r\n\r\n")
 	chunk := fmt.Sprintf("%x\r\n%s\r\n", 64<<10, strings.Repeat("a", 64<<10))
-	for range 17 {
+	for range (maxScoreBody+maxScoreDiscard)>>16 + 1 {
 		w.send(chunk)
 	}
 	if r, _ := w.response("POST"); r.StatusCode != 413 || !r.Close {

@@ -38,7 +38,9 @@ func (b *bodyWriter) copy(x *exchange) (failure, error) {
 		}
 		ended := errors.Is(err, io.EOF)
 		switch {
-		case ended && length >= 0 && sent < length:
+		case ended && (length >= 0 && sent < length || length < 0 && x.ctx.Conn().(*clientConn).ended):
+			// fasthttp takes a chunked body that breaks off between two chunks for a whole one. Sent on as such it would be
+			// a shorter request than the client's; but a whole one ends before the connection does.
 			return clientGone, io.ErrUnexpectedEOF
 		case err != nil && !ended:
 			var timeout net.Error
@@ -71,4 +73,37 @@ func (b *bodyWriter) copy(x *exchange) (failure, error) {
 			return none, nil
 		}
 	}
+}
+
+// clientConn remembers that the client has ended its side of the connection.
+type clientConn struct {
+	net.Conn
+	ended bool
+}
+
+func (c *clientConn) Read(p []byte) (int, error) {
+	n, err := c.Conn.Read(p)
+	if errors.Is(err, io.EOF) {
+		c.ended = true
+	}
+	return n, err
+}
+
+// CloseWrite lets a tunnel end its one direction.
+func (c *clientConn) CloseWrite() error {
+	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return nil
+}
+
+// clientListener accepts clientConns.
+type clientListener struct{ net.Listener }
+
+func (l clientListener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return &clientConn{Conn: c}, nil
 }

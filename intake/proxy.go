@@ -3,6 +3,7 @@ package intake
 import (
 	"context"
 	"log/slog"
+	"net"
 	"sync"
 	"time"
 
@@ -55,6 +56,9 @@ func NewProxy(cfg ProxyConfig, j *Judge, reg prometheus.Registerer, log *slog.Lo
 	)
 	return p
 }
+
+// Serve accepts connections from ln until Shutdown, and closes it. It returns nil after a Shutdown.
+func (p *Proxy) Serve(ln net.Listener) error { return p.server.Serve(clientListener{ln}) }
 
 // Shutdown is server.Shutdown; upgraded connections are given until ctx ends too.
 func (p *Proxy) Shutdown(ctx context.Context) error {

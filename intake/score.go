@@ -15,7 +15,8 @@ import (
 )
 
 const (
-	maxScoreBody = 1 << 20
+	maxScoreBody    = 1 << 20
+	maxScoreDiscard = 8 << 20
 	// At some microseconds each, what one request may ask for takes some ten milliseconds.
 	maxScoreReferers = 10_000
 )
@@ -94,19 +95,17 @@ func readReferers(ctx *fasthttp.RequestCtx) (referers []string, status int, err 
 		return nil, fasthttp.StatusUnsupportedMediaType,
 			errors.New(`send application/json, {"referers": ["https://…"]}, or text/plain, one Referer a line`)
 	}
-	tooLarge := fmt.Errorf("the body is over %d bytes: send it in parts", maxScoreBody)
-	if ctx.Request.Header.ContentLength() > maxScoreBody {
-		return nil, fasthttp.StatusRequestEntityTooLarge, tooLarge
-	}
 	var body []byte
 	if stream := ctx.RequestBodyStream(); stream != nil {
 		body, err = io.ReadAll(io.LimitReader(stream, maxScoreBody+1))
 		if err != nil {
 			return nil, fasthttp.StatusBadRequest, errors.New("the body ended before it was complete")
 		}
-	}
-	if len(body) > maxScoreBody {
-		return nil, fasthttp.StatusRequestEntityTooLarge, tooLarge
+		if len(body) > maxScoreBody {
+			// To close a connection on a client that is still sending resets it, and the answer is lost.
+			_, _ = io.CopyN(io.Discard, stream, maxScoreDiscard)
+			return nil, fasthttp.StatusRequestEntityTooLarge, fmt.Errorf("the body is over %d bytes: send it in parts", maxScoreBody)
+		}
 	}
 	if kind == "text/plain" {
 		text := strings.TrimSuffix(string(body), "\n")

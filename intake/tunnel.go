@@ -133,7 +133,7 @@ func joined(client net.Conn, up *upstreamConn) {
 	<-ended
 }
 
-// unwrapped is the connection inside fasthttp's, which hides CloseWrite.
+// unwrapped is the connection inside of fasthttp's, which hides CloseWrite.
 func unwrapped(c net.Conn) net.Conn {
 	if u, ok := c.(interface{ UnsafeConn() net.Conn }); ok {
 		return u.UnsafeConn()
@@ -148,9 +148,7 @@ func (x *exchange) answerUntilClose(status int, reason []byte, length, n int) (f
 	if _, err := x.conn.br.Discard(n); err != nil {
 		return badAnswer, err
 	}
-	if err := x.decode(length); err != nil {
-		return badAnswer, err
-	}
+	x.decode(length)
 	x.keep = false // the tunnel closes the connection
 	if err := x.proxy.tunnels.take(x, func(client net.Conn) {
 		defer x.CloseWithError(nil)
