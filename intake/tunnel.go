@@ -22,7 +22,10 @@ type tunnels struct {
 	ended  chan struct{} // closed when the last one is gone, after closed was set
 }
 
-type tunnel struct{ up *upstreamConn }
+type tunnel struct {
+	up     *upstreamConn
+	client net.Conn // from when it runs
+}
 
 // A tunnel's other direction may say its last words for so long after one side has ended.
 const lingering = 5 * time.Second
@@ -51,6 +54,9 @@ func (t *tunnels) take(x *exchange, run func(client net.Conn)) error {
 				p.log.Error("recovered from a panic in a tunnel", "panic", broken)
 			}
 		}()
+		t.mu.Lock()
+		tn.client = unwrapped(client) // fasthttp's own does not close before run returns
+		t.mu.Unlock()
 		run(client)
 	})
 	return nil
@@ -90,6 +96,9 @@ func (t *tunnels) shutdown(ctx context.Context) {
 	t.mu.Lock()
 	for tn := range t.open {
 		tn.up.Close()
+		if tn.client != nil {
+			tn.client.Close()
+		}
 	}
 	t.mu.Unlock()
 	<-t.ended
@@ -133,7 +142,7 @@ func joined(client net.Conn, up *upstreamConn) {
 	<-ended
 }
 
-// unwrapped is the connection inside of fasthttp's, which hides CloseWrite.
+// unwrapped is the connection inside of fasthttp's, which hides CloseWrite and does not close.
 func unwrapped(c net.Conn) net.Conn {
 	if u, ok := c.(interface{ UnsafeConn() net.Conn }); ok {
 		return u.UnsafeConn()
