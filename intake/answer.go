@@ -122,13 +122,19 @@ func (x *exchange) finish(status int, reason []byte, http10 bool, n int) (failur
 	if x.bodyCut {
 		x.ctx.SetConnectionClose() // the rest of the request is still to come
 	}
-	if length == 0 {
+	if length >= 0 && length <= x.conn.br.Buffered() {
+		// It is here already: fasthttp takes a copy, and the connection is free for others at once.
+		body, _ := x.conn.br.Peek(length)
+		if length > 0 {
+			x.ctx.Response.SetBody(body)
+		}
+		_, _ = x.conn.br.Discard(length)
 		x.whole = true
 		return none, nil
 	}
 	x.decode(length)
-	// The client gets the head when the application sent it. Where the body is here already they go together.
-	x.ctx.Response.ImmediateHeaderFlush = x.conn.br.Buffered() < max(length, 1)
+	// The client gets the head when the application sent it, unless a first chunk follows at once.
+	x.ctx.Response.ImmediateHeaderFlush = length >= 0 || x.conn.br.Buffered() == 0
 	x.ctx.Response.SetBodyStream(x, max(length, -1))
 	return none, nil
 }

@@ -63,8 +63,14 @@ func (a *API) handle(ctx *fasthttp.RequestCtx) {
 // proxy looks closer; here no request goes on.
 func unambiguous(h *fasthttp.RequestHeader) error {
 	raw := h.RawHeaders()
-	if bytes.Contains(raw, []byte("\n ")) || bytes.Contains(raw, []byte("\n\t")) {
-		return errFolded
+	for rest := raw; ; {
+		end := bytes.IndexByte(rest, '\n')
+		if end < 0 || end+1 == len(rest) {
+			break
+		}
+		if rest = rest[end+1:]; rest[0] == ' ' || rest[0] == '\t' {
+			return errFolded
+		}
 	}
 	if h.ContentLength() == -1 { // chunked
 		var lines head

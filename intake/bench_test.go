@@ -2,12 +2,17 @@ package intake
 
 import (
 	"bufio"
+	"bytes"
+	"context"
+	"io"
 	"net"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/valyala/fasthttp"
 
+	"referee/evidence"
 	"referee/features"
 )
 
@@ -16,6 +21,13 @@ func nameOf(domain string) features.Name {
 	n, _ := p.Bare([]byte(domain))
 	return n.Clone()
 }
+
+const browserHead = "User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/140.0.0.0 Safari/537.36\r\n" +
+	"Accept: text/html,application/xhtml+xml,application/xml;q=0.9,image/avif,image/webp,*/*;q=0.8\r\n" +
+	"Accept-Language: en-US,en;q=0.9,de;q=0.8\r\nAccept-Encoding: gzip, deflate, br, zstd\r\n" +
+	"Cookie: session=0123456789abcdef0123456789abcdef; theme=dark\r\n" +
+	"X-Forwarded-For: 203.5.113.7\r\nX-Forwarded-Proto: https\r\nX-Amzn-Trace-Id: Root=1-67891233-abcdef012345678912345678\r\n" +
+	"Referer: https://www." + benignDomain + "/some/page?q=1\r\n\r\n"
 
 // parsedRequest is a request as fasthttp hands it to a handler, from a peer on a private network.
 func parsedRequest(t testing.TB, request string) *fasthttp.RequestCtx {
@@ -27,4 +39,162 @@ func parsedRequest(t testing.TB, request string) *fasthttp.RequestCtx {
 	ctx := new(fasthttp.RequestCtx)
 	ctx.Init(&r, &net.TCPAddr{IP: net.IPv4(10, 0, 0, 9), Port: 4711}, nil)
 	return ctx
+}
+
+// canned is a connection to an application that always gives the same answer.
+type canned struct {
+	net.Conn
+	answer []byte
+	left   []byte
+}
+
+func (c *canned) Write(b []byte) (int, error) { c.left = c.answer; return len(b), nil }
+func (c *canned) Read(b []byte) (int, error) {
+	n := copy(b, c.left)
+	if c.left = c.left[n:]; n == 0 {
+		return 0, io.EOF
+	}
+	return n, nil
+}
+func (c *canned) Close() error                     { return nil }
+func (c *canned) SetReadDeadline(time.Time) error  { return nil }
+func (c *canned) SetWriteDeadline(time.Time) error { return nil }
+
+func TestForwardingACachedNameDoesNotAllocate(t *testing.T) {
+	fix := newFixture(t)
+	p := NewProxy(ProxyConfig{Upstream: "127.0.0.1:1", ResponseTimeout: time.Second, StreamTimeout: time.Second, UpstreamIdle: time.Hour, MaxConnections: 1},
+		fix.Judge, fix.registry, fix.log)
+	defer p.upstream.close()
+	conn := &canned{answer: []byte("HTTP/1.1 200 OK\r\nDate: Sun, 01 Mar 2026 12:00:00 GMT\r\nConnection: keep-alive\r\nContent-Type: text/html\r\n" +
+		"Content-Length: 5\r\n\r\nhello")}
+	p.upstream.put(&upstreamConn{Conn: conn, br: bufio.NewReader(conn)})
+	ctx := parsedRequest(t, "GET / HTTP/1.1\r\nHost: app.example\r\n"+browserHead)
+	var out bytes.Buffer
+	w := bufio.NewWriter(&out)
+	var sink []evidence.Sighting
+	forward := func() {
+		out.Reset()
+		ctx.Response.Reset()
+		p.http.Handler(ctx)
+		if err := ctx.Response.Write(w); err != nil {
+			t.Fatal(err)
+		}
+		w.Flush()
+		sink = fix.queue.Drain(sink[:0])
+	}
+	forward()
+	forward()
+	if n := testing.AllocsPerRun(1000, forward); n != 0 {
+		t.Errorf("%v allocations", n)
+	}
+	if !strings.HasPrefix(out.String(), "HTTP/1.1 200 OK\r\n") || !strings.HasSuffix(out.String(), "\r\n\r\nhello") {
+		t.Errorf("got %q", out.String())
+	}
+}
+
+// load sends requests over one kept connection, one after the other, as nginx does to its upstreams.
+func load(b *testing.B, addr, request string) {
+	b.Helper()
+	conn, err := new(net.Dialer).DialContext(context.Background(), "tcp", addr)
+	if err != nil {
+		b.Fatal(err)
+	}
+	defer conn.Close()
+	raw := []byte(request)
+	br := bufio.NewReaderSize(conn, 16<<10)
+	var response fasthttp.Response
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := conn.Write(raw); err != nil {
+			b.Fatal(err)
+		}
+		if err := response.Read(br); err != nil {
+			b.Fatal(err)
+		}
+		if response.StatusCode() != fasthttp.StatusOK {
+			b.Fatal(response.String())
+		}
+	}
+}
+
+// serveFast runs a bare fasthttp server.
+func serveFast(b *testing.B, h fasthttp.RequestHandler) string {
+	b.Helper()
+	ln := listener(b)
+	s := &fasthttp.Server{Handler: h, CloseOnShutdown: true}
+	go func() { _ = s.Serve(ln) }()
+	b.Cleanup(func() { _ = s.Shutdown() })
+	return ln.Addr().String()
+}
+
+// drained keeps the queue empty, as the background does, until the test ends.
+func (f *fixture) drained(b *testing.B) *fixture {
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		tick := time.NewTicker(time.Millisecond)
+		defer tick.Stop()
+		var sink []evidence.Sighting
+		for {
+			select {
+			case <-tick.C:
+				sink = f.queue.Drain(sink[:0])
+			case <-stop:
+				return
+			}
+		}
+	}()
+	b.Cleanup(func() { close(stop); <-stopped })
+	return f
+}
+
+// A whole request over a kept loopback connection, client included, beside the least that fasthttp does for one.
+func BenchmarkCheck(b *testing.B) {
+	request := "GET /v1/check HTTP/1.1\r\nHost: referee\r\n" + browserHead
+	b.Run("fasthttp hello", func(b *testing.B) {
+		load(b, serveFast(b, func(ctx *fasthttp.RequestCtx) { ctx.SetBodyString("hello") }), request)
+	})
+	b.Run("check", func(b *testing.B) {
+		load(b, newFixture(b).drained(b).api(b), request)
+	})
+}
+
+// The handler alone: what Referee adds to what fasthttp does.
+func BenchmarkCheckHandler(b *testing.B) {
+	fix := newFixture(b).drained(b)
+	a := NewAPI(Config{MaxConnections: 1}, fix.Judge, fix.registry, fix.log)
+	ctx := parsedRequest(b, "GET /v1/check HTTP/1.1\r\nHost: referee\r\n"+browserHead)
+	b.ReportAllocs()
+	for b.Loop() {
+		ctx.Response.Reset()
+		a.http.Handler(ctx)
+	}
+}
+
+// A request through a proxy to a bare fasthttp server, beside a bare fasthttp HostClient proxy to the same.
+func BenchmarkProxy(b *testing.B) {
+	app := serveFast(b, func(ctx *fasthttp.RequestCtx) { ctx.SetBodyString("hello") })
+	request := "GET / HTTP/1.1\r\nHost: app.example\r\n" + browserHead
+	b.Run("application alone", func(b *testing.B) { load(b, app, request) })
+	b.Run("fasthttp HostClient", func(b *testing.B) {
+		hc := &fasthttp.HostClient{Addr: app}
+		defer hc.CloseIdleConnections()
+		load(b, serveFast(b, func(ctx *fasthttp.RequestCtx) {
+			if err := hc.Do(&ctx.Request, &ctx.Response); err != nil {
+				ctx.Error(err.Error(), fasthttp.StatusBadGateway)
+			}
+		}), request)
+	})
+	b.Run("referee", func(b *testing.B) { load(b, newFixture(b).drained(b).proxy(b, app), request) })
+}
+
+func BenchmarkHead(b *testing.B) {
+	var h head
+	block := []byte("Host: app.example\r\n" + browserHead)
+	b.ReportAllocs()
+	for b.Loop() {
+		if err := h.parse(block); err != nil {
+			b.Fatal(err)
+		}
+	}
 }

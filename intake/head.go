@@ -194,9 +194,11 @@ func kindOf(name []byte) kind {
 			return hopByHop
 		}
 	}
-	for _, prefix := range [...]string{"x-forwarded-", "x-amzn-"} {
-		if len(name) > len(prefix) && equalFold(name[:len(prefix)], prefix) {
-			return pinned
+	if name[0]|0x20 == 'x' {
+		for _, prefix := range [...]string{"x-forwarded-", "x-amzn-"} {
+			if len(name) > len(prefix) && equalFold(name[:len(prefix)], prefix) {
+				return pinned
+			}
 		}
 	}
 	return endToEnd
