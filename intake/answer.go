@@ -9,16 +9,13 @@ import (
 	"net"
 	"net/http/httputil"
 	"strconv"
-	"time"
 
 	"github.com/valyala/fasthttp"
 )
 
 // receive reads heads until one is of a final answer, and hands that to fasthttp without the lines meant for this hop.
 func (x *exchange) receive() (failure, error) {
-	if err := x.conn.SetReadDeadline(time.Now().Add(x.proxy.cfg.ResponseTimeout)); err != nil {
-		return noAnswer, err
-	}
+	x.conn.readWithin(x.proxy.cfg.ResponseTimeout)
 	for interim := 0; ; interim++ {
 		block, err := readHead(x.conn.br)
 		if err != nil {
@@ -230,7 +227,7 @@ func (x *exchange) decode(length int) {
 		x.counted = io.LimitedReader{R: x.conn.br, N: int64(length)}
 		x.stream = &x.counted
 	}
-	x.length, x.client, x.streaming = length, x.ctx.Conn(), true
+	x.length, x.streaming = length, true
 }
 
 // Read is the body of the answer, as fasthttp writes it to the client. A pause is allowed for as long as stream-timeout,
@@ -239,18 +236,10 @@ func (x *exchange) Read(p []byte) (int, error) {
 	if x.whole {
 		return 0, io.EOF
 	}
-	waits := x.conn.br.Buffered() == 0
-	if waits {
-		if err := x.conn.SetReadDeadline(time.Now().Add(x.proxy.cfg.StreamTimeout)); err != nil {
-			return 0, err
-		}
-	}
+	x.client.writeWithin(0)
+	x.conn.readWithin(x.proxy.cfg.StreamTimeout)
 	n, err := x.stream.Read(p)
-	if waits && n > 0 {
-		if err := x.client.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
-			return 0, err
-		}
-	}
+	x.client.writeWithin(writeTimeout)
 	if errors.Is(err, io.EOF) {
 		err = x.end()
 	}

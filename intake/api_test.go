@@ -376,6 +376,9 @@ func waitFor(t testing.TB, done func() bool) {
 }
 
 func TestACheckOfACachedNameDoesNotAllocate(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector allocates")
+	}
 	fix := newFixture(t)
 	a := NewAPI(Config{MaxConnections: 10}, fix.Judge, fix.registry, fix.log)
 	for name, referer := range map[string]string{"dga": "https://www." + dgaDomain + "/x", "benign": "https://" + benignDomain + "/", "none": ""} {

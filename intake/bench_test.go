@@ -61,13 +61,16 @@ func (c *canned) SetReadDeadline(time.Time) error  { return nil }
 func (c *canned) SetWriteDeadline(time.Time) error { return nil }
 
 func TestForwardingACachedNameDoesNotAllocate(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector allocates")
+	}
 	fix := newFixture(t)
 	p := NewProxy(ProxyConfig{Upstream: "127.0.0.1:1", ResponseTimeout: time.Second, StreamTimeout: time.Second, UpstreamIdle: time.Hour, MaxConnections: 1},
 		fix.Judge, fix.registry, fix.log)
 	defer p.upstream.close()
 	conn := &canned{answer: []byte("HTTP/1.1 200 OK\r\nDate: Sun, 01 Mar 2026 12:00:00 GMT\r\nConnection: keep-alive\r\nContent-Type: text/html\r\n" +
 		"Content-Length: 5\r\n\r\nhello")}
-	p.upstream.put(&upstreamConn{Conn: conn, br: bufio.NewReader(conn)})
+	p.upstream.put(&upstreamConn{watched: p.upstream.dog.watch(conn), br: bufio.NewReader(conn)})
 	ctx := parsedRequest(t, "GET / HTTP/1.1\r\nHost: app.example\r\n"+browserHead)
 	var out bytes.Buffer
 	w := bufio.NewWriter(&out)

@@ -6,7 +6,6 @@ import (
 	"io"
 	"net"
 	"strconv"
-	"time"
 )
 
 // bodyWriter streams request bodies to the application: each piece goes on when it arrives, the first one together with
@@ -28,9 +27,7 @@ func (b *bodyWriter) copy(x *exchange) (failure, error) {
 	body, length := x.ctx.RequestBodyStream(), int64(x.ctx.Request.Header.ContentLength())
 	_, _ = b.w.Write(x.out) // bufio keeps the error for Flush
 	for sent := int64(0); ; {
-		if err := x.ctx.SetReadDeadline(time.Now().Add(bodyTimeout)); err != nil {
-			return clientGone, err
-		}
+		x.client.readWithin(bodyTimeout)
 		n, err := body.Read(b.piece)
 		sent += int64(n)
 		if limit := x.proxy.cfg.MaxBody; limit > 0 && sent > limit {
@@ -38,7 +35,7 @@ func (b *bodyWriter) copy(x *exchange) (failure, error) {
 		}
 		ended := errors.Is(err, io.EOF)
 		switch {
-		case ended && (length >= 0 && sent < length || length < 0 && x.ctx.Conn().(*clientConn).ended):
+		case ended && (length >= 0 && sent < length || length < 0 && x.client.ended):
 			// fasthttp takes a chunked body that breaks off between two chunks for a whole one. Sent on as such it would be
 			// a shorter request than the client's; but a whole one ends before the connection does.
 			return clientGone, io.ErrUnexpectedEOF
@@ -63,47 +60,13 @@ func (b *bodyWriter) copy(x *exchange) (failure, error) {
 			_, _ = b.w.WriteString("0\r\n")
 			_, _ = b.w.Write(x.ctx.Request.Header.TrailerHeader())
 		}
-		if err := x.conn.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
-			return noAnswer, err
-		}
+		x.conn.writeWithin(writeTimeout)
 		if err := b.w.Flush(); err != nil {
 			return noAnswer, err
 		}
 		if ended {
+			x.client.readWithin(0)
 			return none, nil
 		}
 	}
-}
-
-// clientConn remembers that the client has ended its side of the connection.
-type clientConn struct {
-	net.Conn
-	ended bool
-}
-
-func (c *clientConn) Read(p []byte) (int, error) {
-	n, err := c.Conn.Read(p)
-	if errors.Is(err, io.EOF) {
-		c.ended = true
-	}
-	return n, err
-}
-
-// CloseWrite lets a tunnel end its one direction.
-func (c *clientConn) CloseWrite() error {
-	if half, ok := c.Conn.(interface{ CloseWrite() error }); ok {
-		return half.CloseWrite()
-	}
-	return nil
-}
-
-// clientListener accepts clientConns.
-type clientListener struct{ net.Listener }
-
-func (l clientListener) Accept() (net.Conn, error) {
-	c, err := l.Listener.Accept()
-	if err != nil {
-		return nil, err
-	}
-	return &clientConn{Conn: c}, nil
 }

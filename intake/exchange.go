@@ -7,7 +7,6 @@ import (
 	"io"
 	"net"
 	"net/netip"
-	"time"
 
 	"github.com/valyala/fasthttp"
 )
@@ -17,6 +16,7 @@ import (
 type exchange struct {
 	proxy     *Proxy
 	ctx       *fasthttp.RequestCtx
+	client    *watched
 	conn      *upstreamConn
 	head      head     // of the request, then of the answer
 	forwarded [][]byte // its X-Forwarded-For values
@@ -34,7 +34,6 @@ type exchange struct {
 	stream    io.Reader // the body of the answer
 	counted   io.LimitedReader
 	length    int
-	client    net.Conn
 	streaming bool // fasthttp reads the body from x, and calls done through Close
 	whole     bool // the body was read to its end
 	keep      bool // the application keeps the connection after this answer
@@ -183,9 +182,7 @@ func (x *exchange) roundTrip() (failure, error) {
 }
 
 func (x *exchange) send() (failure, error) {
-	if err := x.conn.SetWriteDeadline(time.Now().Add(writeTimeout)); err != nil {
-		return noAnswer, err
-	}
+	x.conn.writeWithin(writeTimeout)
 	if !x.hasBody() {
 		if _, err := x.conn.Write(x.out); err != nil {
 			return noAnswer, err

@@ -195,6 +195,9 @@ func TestAFullQueueDropsSightingsAndNoRequests(t *testing.T) {
 }
 
 func TestAJudgementOfACachedNameDoesNotAllocate(t *testing.T) {
+	if raceEnabled {
+		t.Skip("the race detector allocates")
+	}
 	fix := newFixture(t)
 	fix.block(clientHit("9.9.9.9/32"), nameHit("zzxqwvkjhtpf.com"))
 	referer := []byte("https://www." + dgaDomain + "/some/page?q=1")

@@ -3,7 +3,6 @@ package intake
 import (
 	"context"
 	"log/slog"
-	"net"
 	"sync"
 	"time"
 
@@ -34,7 +33,7 @@ type Proxy struct {
 
 // NewProxy makes a Proxy. It neither listens nor connects: Serve and the first request do.
 func NewProxy(cfg ProxyConfig, j *Judge, reg prometheus.Registerer, log *slog.Logger) *Proxy {
-	p := &Proxy{cfg: cfg, judge: j, upstream: newUpstream(cfg.Upstream, cfg.ConnectTimeout, cfg.UpstreamIdle)}
+	p := &Proxy{cfg: cfg, judge: j, upstream: newUpstream(cfg)}
 	p.exchanges.New = func() any { return newExchange(p) }
 	p.tunnels.limit = cfg.MaxConnections
 	p.prepare("proxy", cfg.MaxConnections, cfg.IdleTimeout, p.handle, p.broken, reg, log)
@@ -57,9 +56,6 @@ func NewProxy(cfg ProxyConfig, j *Judge, reg prometheus.Registerer, log *slog.Lo
 	return p
 }
 
-// Serve accepts connections from ln until Shutdown, and closes it. It returns nil after a Shutdown.
-func (p *Proxy) Serve(ln net.Listener) error { return p.server.Serve(clientListener{ln}) }
-
 // Shutdown is server.Shutdown; upgraded connections are given until ctx ends too.
 func (p *Proxy) Shutdown(ctx context.Context) error {
 	err := p.server.Shutdown(ctx)
@@ -72,6 +68,8 @@ func (p *Proxy) Shutdown(ctx context.Context) error {
 func (p *Proxy) handle(ctx *fasthttp.RequestCtx) {
 	x := p.exchanges.Get().(*exchange)
 	x.ctx = ctx
+	x.client, _ = ctx.Conn().(*watched)
+	x.client.readWithin(0) // the body has limits of its own
 	p.forward(x)
 	if !x.streaming {
 		x.done()

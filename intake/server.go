@@ -32,6 +32,8 @@ const (
 type server struct {
 	name     string // "api" or "proxy": a metric label
 	http     fasthttp.Server
+	idle     time.Duration
+	dog      *watchdog
 	log      *slog.Logger
 	panics   counter
 	bad      counter
@@ -41,14 +43,13 @@ type server struct {
 	mu      sync.Mutex
 	stopped bool
 	ln      net.Listener
-	conns   map[net.Conn]struct{}
 }
 
 // prepare makes s ready to serve handle, which may panic: the request is then answered by broken.
 func (s *server) prepare(name string, maxConnections int, idle time.Duration, handle, broken fasthttp.RequestHandler,
 	reg prometheus.Registerer, log *slog.Logger,
 ) {
-	s.name, s.log, s.conns = name, log, map[net.Conn]struct{}{}
+	s.name, s.log, s.idle, s.dog = name, log, idle, newWatchdog(min(headTimeout, writeTimeout, idle))
 	s.http = fasthttp.Server{
 		Handler: func(ctx *fasthttp.RequestCtx) {
 			defer s.recover(ctx, broken)
@@ -56,6 +57,7 @@ func (s *server) prepare(name string, maxConnections int, idle time.Duration, ha
 			if s.draining.Load() {
 				ctx.SetConnectionClose()
 			}
+			s.answering(ctx)
 		},
 		ErrorHandler: s.badRequest,
 		ConnState:    s.connState,
@@ -63,9 +65,7 @@ func (s *server) prepare(name string, maxConnections int, idle time.Duration, ha
 
 		Concurrency:    maxConnections,
 		ReadBufferSize: maxRequestHead,
-		ReadTimeout:    headTimeout,
-		WriteTimeout:   writeTimeout,
-		IdleTimeout:    idle,
+		// Without ReadTimeout, WriteTimeout and IdleTimeout: the watchdog has them.
 
 		// A body is read by whoever wants it, after the head was judged. In this mode MaxRequestBodySize is no limit but
 		// how much of the body is waited for before the handler runs: nothing, as near as fasthttp has it.
@@ -96,7 +96,7 @@ func (s *server) prepare(name string, maxConnections int, idle time.Duration, ha
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "referee_open_connections", ConstLabels: labels,
 			Help: "Client connections open now.",
-		}, func() float64 { s.mu.Lock(); defer s.mu.Unlock(); return float64(len(s.conns)) }),
+		}, func() float64 { return float64(s.dog.len()) }),
 	)
 }
 
@@ -109,7 +109,7 @@ func (s *server) Serve(ln net.Listener) error {
 	}
 	s.ln = ln
 	s.mu.Unlock()
-	if err := s.http.Serve(ln); err != nil {
+	if err := s.http.Serve(watchedListener{ln, s.dog, headTimeout}); err != nil {
 		return fmt.Errorf("%s: serving %s: %w", s.name, ln.Addr(), err)
 	}
 	return nil
@@ -134,25 +134,28 @@ func (s *server) Shutdown(ctx context.Context) error {
 	if err == nil || errors.Is(err, net.ErrClosed) {
 		return nil
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	for c := range s.conns {
-		c.Close()
-	}
-	return fmt.Errorf("%s: %d connections cut off that had not finished: %w", s.name, len(s.conns), err)
+	return fmt.Errorf("%s: %d connections cut off that had not finished: %w", s.name, s.dog.closeAll(), err)
 }
 
-// connState keeps the set of open connections, so that Shutdown can end those that do not end by themselves.
+// connState sets the limit of what a client does next.
 func (s *server) connState(c net.Conn, state fasthttp.ConnState) {
-	switch state {
-	case fasthttp.StateNew:
-		s.mu.Lock()
-		s.conns[c] = struct{}{}
-		s.mu.Unlock()
-	case fasthttp.StateClosed, fasthttp.StateHijacked:
-		s.mu.Lock()
-		delete(s.conns, c)
-		s.mu.Unlock()
+	switch w := c.(*watched); state {
+	case fasthttp.StateActive: // the first byte of a request is here
+		w.readWithin(headTimeout)
+	case fasthttp.StateIdle:
+		w.writeWithin(0)
+		w.readWithin(s.idle)
+	}
+}
+
+// answering sets the limits of writing an answer, and of reading what is left of the request before the next one. A
+// streamed answer sets its own.
+func (s *server) answering(ctx *fasthttp.RequestCtx) {
+	if w, ok := ctx.Conn().(*watched); ok && !ctx.Hijacked() {
+		w.writeWithin(writeTimeout)
+		if !ctx.Response.IsBodyStream() {
+			w.readWithin(headTimeout)
+		}
 	}
 }
 
@@ -167,11 +170,13 @@ func (s *server) recover(ctx *fasthttp.RequestCtx, broken fasthttp.RequestHandle
 		s.log.Error("recovered from a panic in a handler", "listener", s.name, "panic", p, "stack", string(debug.Stack()))
 	}
 	broken(ctx)
+	s.answering(ctx)
 }
 
 // badRequest answers what could not be read as a request; fasthttp closes the connection after it.
 func (s *server) badRequest(ctx *fasthttp.RequestCtx, err error) {
 	s.bad.Add(1)
+	s.answering(ctx)
 	var tooLarge *fasthttp.ErrSmallBuffer
 	var timeout net.Error
 	switch {

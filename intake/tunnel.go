@@ -112,7 +112,8 @@ func (x *exchange) switchProtocols(reason []byte, n int) (failure, error) {
 	}
 	up, head := x.conn, bytes.Clone(x.out)
 	if err := x.proxy.tunnels.take(x, func(client net.Conn) {
-		_ = up.SetDeadline(time.Time{})
+		up.readWithin(0)
+		up.writeWithin(0)
 		if _, err := client.Write(head); err == nil {
 			joined(client, up)
 		}

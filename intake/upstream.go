@@ -19,6 +19,7 @@ var errClosed = errors.New("the proxy is shut down")
 type upstream struct {
 	network, addr string
 	dialer        net.Dialer
+	dog           *watchdog
 	keep          time.Duration // how long an idle connection is kept
 
 	mu     sync.Mutex
@@ -28,15 +29,18 @@ type upstream struct {
 }
 
 type upstreamConn struct {
-	net.Conn
+	*watched
 	br     *bufio.Reader
 	since  time.Time // idle since then
 	reused bool
 }
 
-func newUpstream(addr string, connect, keep time.Duration) *upstream {
-	u := &upstream{network: "tcp", addr: addr, dialer: net.Dialer{Timeout: connect}, keep: keep}
-	if path, isUnix := strings.CutPrefix(addr, "unix:"); isUnix {
+func newUpstream(cfg ProxyConfig) *upstream {
+	u := &upstream{
+		network: "tcp", addr: cfg.Upstream, dialer: net.Dialer{Timeout: cfg.ConnectTimeout}, keep: cfg.UpstreamIdle,
+		dog: newWatchdog(min(cfg.ResponseTimeout, cfg.StreamTimeout)),
+	}
+	if path, isUnix := strings.CutPrefix(cfg.Upstream, "unix:"); isUnix {
 		u.network, u.addr = "unix", path
 	}
 	return u
@@ -65,14 +69,17 @@ func (u *upstream) get(fresh bool) (*upstreamConn, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &upstreamConn{Conn: conn, br: bufio.NewReaderSize(conn, maxResponseHead)}, nil
+	w := u.dog.watch(conn)
+	return &upstreamConn{watched: w, br: bufio.NewReaderSize(w, maxResponseHead)}, nil
 }
 
 // put takes a connection back whose last answer was read to its end.
 func (u *upstream) put(c *upstreamConn) {
+	c.readWithin(0)
+	c.writeWithin(0)
 	u.mu.Lock()
 	defer u.mu.Unlock()
-	if u.closed || c.br.Buffered() > 0 { // an answer that nobody asked for
+	if u.closed || c.spent() || c.br.Buffered() > 0 { // an answer that nobody asked for
 		c.Close()
 		return
 	}

@@ -1,0 +1,175 @@
+package intake
+
+import (
+	"errors"
+	"io"
+	"net"
+	"sync"
+	"sync/atomic"
+	"time"
+)
+
+// watchdog ends reads and writes that take too long. Deadlines of the net package are timers of the runtime, and a server
+// moves three of them for every request, which costs a tenth of the request; here a limit is one atomic store, and one
+// goroutine looks over all connections a few times within the shortest limit. In exchange a limit may pass two ticks late.
+type watchdog struct {
+	tick time.Duration
+	now  atomic.Int64 // Unix nanoseconds at the last tick
+
+	mu      sync.Mutex
+	conns   map[*watched]struct{}
+	running bool // while there are connections
+}
+
+// newWatchdog makes a watchdog for limits of at least shortest.
+func newWatchdog(shortest time.Duration) *watchdog {
+	return &watchdog{tick: min(max(shortest/10, 5*time.Millisecond), 500*time.Millisecond), conns: map[*watched]struct{}{}}
+}
+
+// watch takes a connection over until it is closed.
+func (d *watchdog) watch(c net.Conn) *watched {
+	w := &watched{Conn: c, dog: d}
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.conns[w] = struct{}{}
+	if !d.running {
+		d.running = true
+		d.now.Store(time.Now().UnixNano())
+		go d.run()
+	}
+	return w
+}
+
+func (d *watchdog) run() {
+	tick := time.NewTicker(d.tick)
+	defer tick.Stop()
+	for now := range tick.C {
+		d.now.Store(now.UnixNano())
+		if !d.look(now.UnixNano()) {
+			return
+		}
+	}
+}
+
+// look ends what has passed its limit. It returns whether there is anything left to look at.
+func (d *watchdog) look(now int64) bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for w := range d.conns {
+		if w.read.passes(now) {
+			_ = w.SetReadDeadline(time.Unix(1, 0)) // the past
+		}
+		if w.write.passes(now) {
+			_ = w.SetWriteDeadline(time.Unix(1, 0))
+		}
+	}
+	d.running = len(d.conns) > 0
+	return d.running
+}
+
+// len is how many connections are open.
+func (d *watchdog) len() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return len(d.conns)
+}
+
+// closeAll closes what is open, and says how many those were.
+func (d *watchdog) closeAll() int {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for w := range d.conns {
+		w.Conn.Close()
+	}
+	return len(d.conns)
+}
+
+// watched is a connection with limits on how long its next reads and writes may take in all, until the next limit is set.
+// When one has passed, all further reads, or writes, fail with a timeout: it is good for nothing but to be closed.
+type watched struct {
+	net.Conn
+	dog         *watchdog
+	read, write limit
+	ended       bool // the other side has said its last; known to the reader alone
+}
+
+// readWithin limits reads to d from now; 0 is no limit. The nil *watched is a connection that nobody watches.
+func (w *watched) readWithin(d time.Duration) {
+	if w != nil {
+		w.read.set(w.dog, d)
+	}
+}
+
+// writeWithin is readWithin for writes.
+func (w *watched) writeWithin(d time.Duration) {
+	if w != nil {
+		w.write.set(w.dog, d)
+	}
+}
+
+// spent reports whether a limit has passed.
+func (w *watched) spent() bool { return w.read.Load() == passed || w.write.Load() == passed }
+
+func (w *watched) Read(p []byte) (int, error) {
+	n, err := w.Conn.Read(p)
+	if errors.Is(err, io.EOF) {
+		w.ended = true
+	}
+	return n, err
+}
+
+// CloseWrite lets a tunnel end its one direction.
+func (w *watched) CloseWrite() error {
+	if half, ok := w.Conn.(interface{ CloseWrite() error }); ok {
+		return half.CloseWrite()
+	}
+	return nil
+}
+
+func (w *watched) Close() error {
+	w.dog.mu.Lock()
+	delete(w.dog.conns, w)
+	w.dog.mu.Unlock()
+	return w.Conn.Close()
+}
+
+// limit is when something must be done, in Unix nanoseconds; 0 is never.
+type limit struct{ atomic.Int64 }
+
+const passed = -1
+
+func (l *limit) set(d *watchdog, within time.Duration) {
+	var at int64
+	if within > 0 {
+		at = d.now.Load() + int64(within+d.tick) // now is up to a tick ago
+	}
+	for {
+		before := l.Load()
+		if before == passed || l.CompareAndSwap(before, at) {
+			return
+		}
+	}
+}
+
+// passes reports whether the limit is passed now for the first time.
+func (l *limit) passes(now int64) bool {
+	at := l.Load()
+	return at > 0 && at <= now && l.CompareAndSwap(at, passed)
+}
+
+// watchedListener has what it accepts watched, and expects it to speak within a time.
+type watchedListener struct {
+	net.Listener
+	dog    *watchdog
+	within time.Duration
+}
+
+func (l watchedListener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	w := l.dog.watch(c)
+	w.readWithin(l.within)
+	return w, nil
+}
