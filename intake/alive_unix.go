@@ -23,7 +23,7 @@ func (c *upstreamConn) alive() bool {
 	if err := raw.Read(func(fd uintptr) bool {
 		var b [1]byte
 		_, err := syscall.Read(int(fd), b[:])
-		waiting = err == syscall.EAGAIN //nolint:errorlint // a system call returns the bare number
+		waiting = err == syscall.EAGAIN
 		return true
 	}); err != nil {
 		return false

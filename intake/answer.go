@@ -19,7 +19,7 @@ func (x *exchange) receive() (failure, error) {
 	for interim := 0; ; interim++ {
 		block, err := readHead(x.conn.br)
 		if err != nil {
-			return readFailure(err), err
+			return readFailure(err, interim), err
 		}
 		status, reason, http10, err := x.readAnswer(block)
 		if err != nil {
@@ -69,13 +69,13 @@ func readHead(br *bufio.Reader) ([]byte, error) {
 
 var errNothing = errors.New("it closed the connection without an answer")
 
-// readFailure says what a failed read of an answer's head means.
-func readFailure(err error) failure {
+// readFailure says what a failed read of a head means, after so many interim ones.
+func readFailure(err error, interim int) failure {
 	var timeout net.Error
 	switch {
 	case errors.As(err, &timeout) && timeout.Timeout():
 		return tooSlow
-	case errors.Is(err, errNothing):
+	case errors.Is(err, errNothing) && interim == 0:
 		return noAnswer
 	}
 	return badAnswer

@@ -25,14 +25,16 @@ func NewAPI(cfg Config, j *Judge, reg prometheus.Registerer, log *slog.Logger) *
 	for v := range a.verdicts {
 		a.verdicts[v] = []byte(policy.Verdict(v).String())
 	}
-	a.prepare("api", cfg.MaxConnections, idleTimeout, a.handle, allow, reg, log)
+	a.prepare("api", cfg.MaxConnections, idleTimeout, a.handle, a.broken, reg, log)
 	return a
 }
 
-// allow is the answer of a check endpoint that does not know: 200, the one status that every client of it takes as leave.
-func allow(ctx *fasthttp.RequestCtx) {
-	ctx.Response.Reset()
-	ctx.Response.Header.SetNoDefaultContentType(true)
+// broken answers after a panic. Whoever asks for leave gets it: 200 is the one status that all of them take as that.
+func (a *API) broken(ctx *fasthttp.RequestCtx) {
+	refuse(ctx, fasthttp.StatusInternalServerError, "Referee failed")
+	if target := ctx.Request.Header.RequestURI(); under(target, "/v1/check") || under(target, "/v1/observe") {
+		ctx.SetStatusCode(fasthttp.StatusOK)
+	}
 }
 
 func (a *API) handle(ctx *fasthttp.RequestCtx) {

@@ -112,8 +112,8 @@ func parseElement(s []byte) netip.Addr {
 		return netip.Addr{}
 	}
 	host := s
-	switch {
-	case s[0] == '[':
+	switch s[0] {
+	case '[':
 		end := bytes.IndexByte(s, ']')
 		if end < 0 || (end+1 < len(s) && !isPort(s[end+1:])) {
 			return netip.Addr{}

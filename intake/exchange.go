@@ -51,7 +51,7 @@ func (x *exchange) done() {
 		if x.whole && x.keep {
 			x.proxy.upstream.put(x.conn)
 		} else {
-			x.conn.Close()
+			x.conn.end()
 		}
 	}
 	if cap(x.head.lines) > 256 || cap(x.out) > 32<<10 {
@@ -91,7 +91,8 @@ func (x *exchange) readRequest() error {
 	case encodings > 1 || encodings == 1 && !equalFold(encoding, "chunked"):
 		return errors.New("a request's Transfer-Encoding is chunked or none")
 	}
-	if !request.Header.IsHTTP11() || !x.head.has("upgrade") {
+	// Not HTTP/2: whatever came through such a tunnel would be requests that nobody judges.
+	if !request.Header.IsHTTP11() || !x.head.has("upgrade") || bytes.Contains(bytes.ToLower(x.upgrade), []byte("h2c")) {
 		x.upgrade = nil
 	}
 	x.replayable = !x.hasBody() && isIdempotent(request.Header.Method())

@@ -113,7 +113,7 @@ func (p *Proxy) forward(x *exchange) {
 			return
 		}
 		if conn.reused && !x.replayable && !conn.alive() {
-			conn.Close()
+			conn.end()
 			continue
 		}
 		x.conn = conn
@@ -121,7 +121,7 @@ func (p *Proxy) forward(x *exchange) {
 		if f == none {
 			return
 		}
-		conn.Close()
+		conn.end()
 		x.conn = nil
 		// On a kept connection no answer at all means that the application closed it before the request reached it; or else
 		// that it died of the request, which is sent once more at most.

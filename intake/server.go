@@ -32,6 +32,7 @@ const (
 type server struct {
 	name     string // "api" or "proxy": a metric label
 	http     fasthttp.Server
+	head     time.Duration // headTimeout
 	idle     time.Duration
 	dog      *watchdog
 	log      *slog.Logger
@@ -49,7 +50,8 @@ type server struct {
 func (s *server) prepare(name string, maxConnections int, idle time.Duration, handle, broken fasthttp.RequestHandler,
 	reg prometheus.Registerer, log *slog.Logger,
 ) {
-	s.name, s.log, s.idle, s.dog = name, log, idle, newWatchdog(min(headTimeout, writeTimeout, idle))
+	s.name, s.log, s.head, s.idle = name, log, headTimeout, idle
+	s.dog = newWatchdog(min(headTimeout, writeTimeout, idle))
 	s.http = fasthttp.Server{
 		Handler: func(ctx *fasthttp.RequestCtx) {
 			defer s.recover(ctx, broken)
@@ -109,7 +111,7 @@ func (s *server) Serve(ln net.Listener) error {
 	}
 	s.ln = ln
 	s.mu.Unlock()
-	if err := s.http.Serve(watchedListener{ln, s.dog, headTimeout}); err != nil {
+	if err := s.http.Serve(watchedListener{ln, s.dog, s.head}); err != nil {
 		return fmt.Errorf("%s: serving %s: %w", s.name, ln.Addr(), err)
 	}
 	return nil
@@ -127,6 +129,7 @@ func (s *server) Shutdown(ctx context.Context) error {
 	s.stopped = true
 	ln := s.ln
 	s.mu.Unlock()
+	defer s.dog.lookNow()
 	err := s.http.ShutdownWithContext(ctx)
 	if ln != nil {
 		ln.Close() // fasthttp does not know it yet where Serve has only just begun
@@ -141,7 +144,7 @@ func (s *server) Shutdown(ctx context.Context) error {
 func (s *server) connState(c net.Conn, state fasthttp.ConnState) {
 	switch w := c.(*watched); state {
 	case fasthttp.StateActive: // the first byte of a request is here
-		w.readWithin(headTimeout)
+		w.readWithin(s.head)
 	case fasthttp.StateIdle:
 		w.writeWithin(0)
 		w.readWithin(s.idle)
@@ -154,7 +157,7 @@ func (s *server) answering(ctx *fasthttp.RequestCtx) {
 	if w, ok := ctx.Conn().(*watched); ok && !ctx.Hijacked() {
 		w.writeWithin(writeTimeout)
 		if !ctx.Response.IsBodyStream() {
-			w.readWithin(headTimeout)
+			w.readWithin(s.head)
 		}
 	}
 }

@@ -274,9 +274,16 @@ func TestAnUpgradedConnectionIsATunnel(t *testing.T) {
 	// An application that does not switch just answers.
 	app.answers(ok)
 	w = dial(t, addr)
-	w.send(get + "Connection: Upgrade\r\nUpgrade: h2c\r\n\r\n")
+	w.send(get + "Connection: Upgrade\r\nUpgrade: websocket\r\n\r\n")
 	if r, body := w.response("GET"); r.StatusCode != 200 || body != "ok" {
 		t.Errorf("got %s", r.Status)
+	}
+	// HTTP/2 would be requests past the proxy.
+	app.requests()
+	w.send(get + "Connection: Upgrade, HTTP2-Settings\r\nUpgrade: websocket, H2C\r\nHTTP2-Settings: x\r\n\r\n")
+	w.response("GET")
+	if got := app.requests(); len(got) != 1 || got[0] != get+"X-Forwarded-For: 127.0.0.1\r\n\r\n" {
+		t.Errorf("the application got %q", got)
 	}
 
 	// One is open when the proxy ends.

@@ -63,7 +63,7 @@ func (t *tunnels) take(x *exchange, run func(client net.Conn)) error {
 }
 
 func (t *tunnels) remove(tn *tunnel) {
-	tn.up.Close()
+	tn.up.end()
 	t.mu.Lock()
 	defer t.mu.Unlock()
 	delete(t.open, tn)
@@ -95,7 +95,7 @@ func (t *tunnels) shutdown(ctx context.Context) {
 	}
 	t.mu.Lock()
 	for tn := range t.open {
-		tn.up.Close()
+		tn.up.end()
 		if tn.client != nil {
 			tn.client.Close()
 		}
@@ -161,7 +161,7 @@ func (x *exchange) answerUntilClose(status int, reason []byte, length, n int) (f
 	x.decode(length)
 	x.keep = false // the tunnel closes the connection
 	if err := x.proxy.tunnels.take(x, func(client net.Conn) {
-		defer x.CloseWithError(nil)
+		defer func() { _ = x.CloseWithError(nil) }()
 		if _, err := client.Write(x.out); err == nil {
 			_, _ = io.Copy(client, struct{ io.Reader }{x})
 		}

@@ -3,7 +3,6 @@ package intake
 import (
 	"bufio"
 	"context"
-	"errors"
 	"net"
 	"strings"
 	"sync"
@@ -13,9 +12,11 @@ import (
 // An ALB passes response headers of up to 32 KiB in all (AWS: Application Load Balancer quotas, HTTP headers).
 const maxResponseHead = 32 << 10
 
-var errClosed = errors.New("the proxy is shut down")
-
 // upstream keeps connections to the application. The one used last is taken first, so that a quiet hour closes the rest.
+//
+// It is not fasthttp.HostClient, which rewrites heads, gives up on an answer when the application stops reading the
+// request, sends again what may have arrived, has one time limit for an answer however long its stream, and whose
+// connections cannot be kept by others (their type has no name).
 type upstream struct {
 	network, addr string
 	dialer        net.Dialer
@@ -62,7 +63,7 @@ func (u *upstream) get(fresh bool) (*upstreamConn, error) {
 			c.reused = true
 			return c, nil
 		}
-		c.Close()
+		c.end()
 	}
 	u.mu.Unlock()
 	conn, err := u.dialer.DialContext(context.Background(), u.network, u.addr)
@@ -80,7 +81,7 @@ func (u *upstream) put(c *upstreamConn) {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	if u.closed || c.spent() || c.br.Buffered() > 0 { // an answer that nobody asked for
-		c.Close()
+		c.end()
 		return
 	}
 	c.since = time.Now()
@@ -109,7 +110,7 @@ func (u *upstream) reap() {
 // closeIdle closes the n connections that have been idle longest. u.mu is held.
 func (u *upstream) closeIdle(n int) {
 	for _, c := range u.idle[:n] {
-		c.Close()
+		c.end()
 	}
 	rest := copy(u.idle, u.idle[n:])
 	clear(u.idle[rest:])
@@ -126,4 +127,5 @@ func (u *upstream) close() {
 		u.reaper.Stop()
 		u.reaper = nil
 	}
+	u.dog.lookNow()
 }

@@ -18,12 +18,16 @@ type watchdog struct {
 
 	mu      sync.Mutex
 	conns   map[*watched]struct{}
-	running bool // while there are connections
+	running bool // while there are connections, and a tick longer
+	wake    chan struct{}
 }
 
 // newWatchdog makes a watchdog for limits of at least shortest.
 func newWatchdog(shortest time.Duration) *watchdog {
-	return &watchdog{tick: min(max(shortest/10, 5*time.Millisecond), 500*time.Millisecond), conns: map[*watched]struct{}{}}
+	return &watchdog{
+		tick:  min(max(shortest/10, 5*time.Millisecond), 500*time.Millisecond),
+		conns: map[*watched]struct{}{}, wake: make(chan struct{}, 1),
+	}
 }
 
 // watch takes a connection over until it is closed.
@@ -43,11 +47,24 @@ func (d *watchdog) watch(c net.Conn) *watched {
 func (d *watchdog) run() {
 	tick := time.NewTicker(d.tick)
 	defer tick.Stop()
-	for now := range tick.C {
-		d.now.Store(now.UnixNano())
-		if !d.look(now.UnixNano()) {
+	for {
+		select {
+		case <-tick.C:
+		case <-d.wake:
+		}
+		now := time.Now().UnixNano()
+		d.now.Store(now)
+		if !d.look(now) {
 			return
 		}
+	}
+}
+
+// lookNow does not wait for the next tick.
+func (d *watchdog) lookNow() {
+	select {
+	case d.wake <- struct{}{}:
+	default:
 	}
 }
 
@@ -132,6 +149,9 @@ func (w *watched) Close() error {
 	w.dog.mu.Unlock()
 	return w.Conn.Close()
 }
+
+// end closes a connection that nothing more is expected of.
+func (w *watched) end() { _ = w.Close() }
 
 // limit is when something must be done, in Unix nanoseconds; 0 is never.
 type limit struct{ atomic.Int64 }

@@ -1,0 +1,220 @@
+package intake
+
+import (
+	"errors"
+	"io"
+	"net"
+	"net/http"
+	"net/http/httptest"
+	"os"
+	"strconv"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/testutil"
+)
+
+func TestASlowHeadIsCutOff(t *testing.T) {
+	fix := newFixture(t)
+	a := NewAPI(Config{MaxConnections: 10}, fix.Judge, fix.registry, fix.log)
+	a.head, a.dog = 50*time.Millisecond, newWatchdog(50*time.Millisecond)
+	addr := serve(t, a)
+	f := func(request string) {
+		t.Helper()
+		w := dial(t, addr)
+		w.send(request)
+		if r, _ := w.response("GET"); r.StatusCode != 408 || !r.Close {
+			t.Errorf("%q: %s", request, r.Status)
+		}
+		w.closed()
+	}
+	f("")
+	f("G")
+	f("GET /v1/check HTTP/1.1\r\n")
+	f("GET /v1/check HTTP/1.1\r\nHost: referee\r\n")
+	f("GET /v1/check HTTP/1.1\nHost: referee\n\n") // bare line feeds never end a head
+	f("GET /v1/check HTTP/1.1\r\nHost: referee\r\n\r\nGET /v1/check HTTP/1.1\r\n"[41:])
+
+	w := dial(t, addr) // one that dribbles
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for range 100 {
+		if <-tick.C; w.Conn != nil {
+			if _, err := io.WriteString(w.Conn, "x"); err != nil {
+				break
+			}
+		}
+	}
+	if r, _ := w.response("GET"); r.StatusCode != 408 {
+		t.Errorf("one that dribbles: %s", r.Status)
+	}
+}
+
+func TestAnIdleClientIsLeftAloneForAWhile(t *testing.T) {
+	app := newApplication(t)
+	app.answers(ok)
+	w := dial(t, newFixture(t).proxy(t, app.addr, func(c *ProxyConfig) { c.IdleTimeout = 100 * time.Millisecond }))
+	for range 3 {
+		w.send(get + "\r\n")
+		w.response("GET")
+		<-time.After(40 * time.Millisecond)
+	}
+	w.closed()
+}
+
+func TestAWatchedConnectionFailsWhenItsTimeHasPassed(t *testing.T) {
+	dog := newWatchdog(20 * time.Millisecond)
+	near, far := net.Pipe()
+	defer far.Close()
+	w := dog.watch(near)
+	defer w.end()
+	began := time.Now()
+	w.readWithin(20 * time.Millisecond)
+	if _, err := w.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("got %v", err)
+	}
+	if took := time.Since(began); took < 20*time.Millisecond {
+		t.Errorf("after %s", took)
+	}
+	if !w.spent() {
+		t.Error("not spent")
+	}
+	w.readWithin(time.Hour) // there is no way back
+	if _, err := w.Read(make([]byte, 1)); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("got %v", err)
+	}
+	go func() { _, _ = io.ReadFull(far, make([]byte, 1)) }()
+	if _, err := w.Write([]byte("x")); err != nil { // writes have a limit of their own
+		t.Error(err)
+	}
+	w.writeWithin(20 * time.Millisecond)
+	if _, err := w.Write([]byte("x")); !errors.Is(err, os.ErrDeadlineExceeded) {
+		t.Errorf("got %v", err)
+	}
+}
+
+func TestAWatchdogEndsWithItsConnections(t *testing.T) {
+	dog := newWatchdog(time.Millisecond)
+	for range 2 {
+		near, far := net.Pipe()
+		w := dog.watch(near)
+		far.Close()
+		w.end()
+		w.end()
+		waitFor(t, func() bool { dog.mu.Lock(); defer dog.mu.Unlock(); return !dog.running })
+	}
+}
+
+func TestMetricsAreWellNamedAndApart(t *testing.T) {
+	fix := newFixture(t)
+	fix.api(t)
+	fix.proxy(t, "127.0.0.1:1")
+	problems, err := testutil.GatherAndLint(fix.registry)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, p := range problems {
+		t.Errorf("%s: %s", p.Metric, p.Text)
+	}
+}
+
+func TestAConfigurationThatCannotWorkIsRefused(t *testing.T) {
+	good := Config{Listen: "127.0.0.1:8610", TrustedProxies: privateRanges, MaxConnections: 10}
+	goodProxy := ProxyConfig{
+		Listen: ":8613", Upstream: "127.0.0.1:8080", ConnectTimeout: 1, ResponseTimeout: 1, StreamTimeout: 1, IdleTimeout: 1,
+		UpstreamIdle: 1, MaxConnections: 1,
+	}
+	f := func(want string, change func(*Config, *ProxyConfig)) {
+		t.Helper()
+		c, p := good, goodProxy
+		change(&c, &p)
+		err := errors.Join(c.Validate(), p.Validate())
+		if want == "" && err != nil || want != "" && (err == nil || !strings.Contains(err.Error(), want)) {
+			t.Errorf("got %v, want something about %q", err, want)
+		}
+	}
+	f("", func(*Config, *ProxyConfig) {})
+	f("", func(_ *Config, p *ProxyConfig) { p.Upstream = "unix:/run/app.sock" })
+	f("", func(_ *Config, p *ProxyConfig) { p.Upstream = "app.internal:80" })
+	f("", func(_ *Config, p *ProxyConfig) { *p = ProxyConfig{} }) // off
+	f(`listen: "8610" is no address`, func(c *Config, _ *ProxyConfig) { c.Listen = "8610" })
+	f("trusted-proxies: ", func(c *Config, _ *ProxyConfig) { c.TrustedProxies = []string{"x"} })
+	f("max-connections: 0", func(c *Config, _ *ProxyConfig) { c.MaxConnections = 0 })
+	f(`proxy.listen: ""`, func(_ *Config, p *ProxyConfig) { p.Listen = "" })
+	f("without http://", func(_ *Config, p *ProxyConfig) { p.Upstream = "http://127.0.0.1:8080" })
+	f("proxy.upstream: ", func(_ *Config, p *ProxyConfig) { p.Upstream = "127.0.0.1" })
+	f("proxy.upstream: ", func(_ *Config, p *ProxyConfig) { p.Upstream = ":80" })
+	f("proxy.upstream: unix:", func(_ *Config, p *ProxyConfig) { p.Upstream = "unix:" })
+	f("proxy.response-timeout: 0s", func(_ *Config, p *ProxyConfig) { p.ResponseTimeout = 0 })
+	f("proxy.idle-timeout: -1s", func(_ *Config, p *ProxyConfig) { p.IdleTimeout = -time.Second })
+	f("proxy.max-connections: -1", func(_ *Config, p *ProxyConfig) { p.MaxConnections = -1 })
+	f("proxy.max-body: -1", func(_ *Config, p *ProxyConfig) { p.MaxBody = -1 })
+}
+
+func FuzzAHeadIsItsLines(f *testing.F) {
+	f.Add([]byte("Host: a\r\nX-B: 1\r\n\r\n"))
+	f.Add([]byte("Connection: a, b ,,\r\nA:\r\nx-forwarded-for:\t1\r\n\r\nrest"))
+	f.Add([]byte("\r\n"))
+	f.Add([]byte(" a: 1\r\n\r\n"))
+	f.Fuzz(func(t *testing.T, block []byte) {
+		var h head
+		if h.parse(block) != nil {
+			return
+		}
+		var b strings.Builder
+		for i := range h.lines {
+			l := &h.lines[i]
+			b.Write(l.raw)
+			if name, rest, found := strings.Cut(string(l.raw), ":"); !found || name != string(l.name) || strings.Trim(rest[:len(rest)-2], " \t") != string(l.value) {
+				t.Errorf("%q: name %q, value %q", l.raw, l.name, l.value)
+			}
+			if strings.ContainsAny(string(l.name), " \t\r\n:") || strings.ContainsAny(string(l.value), "\n") {
+				t.Errorf("%q: name %q, value %q", l.raw, l.name, l.value)
+			}
+			h.forwards(l)
+		}
+		b.WriteString("\r\n")
+		if !strings.HasPrefix(string(block), b.String()) {
+			t.Errorf("%q became %q", block, b.String())
+		}
+	})
+}
+
+// Whatever bytes a client sends, the application sees as many requests as the client gets answers from it: none is hidden
+// in another. The application is net/http's server, which reads requests with other code than the proxy does.
+func FuzzNoRequestIsSmuggled(f *testing.F) {
+	for _, seed := range []string{
+		get + "\r\n" + get + "\r\n",
+		"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\n\r\nhelloGET / HTTP/1.1\r\nHost: a\r\n\r\n",
+		"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n",
+		"POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\nGET / HTTP/1.1\r\nHost: a\r\n\r\n",
+		"POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhi",
+		"GET / HTTP/1.1\r\nHost: a\r\nConnection: Content-Length\r\nContent-Length: 30\r\n\r\nGET /x HTTP/1.1\r\nHost: a\r\n\r\n   ",
+		"GET / HTTP/1.0\r\nHost: a\r\nConnection: keep-alive\r\n\r\n" + get + "\r\n",
+		"HEAD / HTTP/1.1\r\nHost: a\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\nhi" + get + "\r\n",
+	} {
+		f.Add([]byte(seed))
+	}
+	var served atomic.Int64
+	app := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if _, err := io.Copy(io.Discard, r.Body); err == nil {
+			w.Header().Set("X-Served", strconv.FormatInt(served.Add(1), 10))
+		}
+	}))
+	defer app.Close()
+	addr := newFixture(f).proxy(f, app.Listener.Addr().String())
+	f.Fuzz(func(t *testing.T, data []byte) {
+		served.Store(0)
+		w := dial(t, addr)
+		defer w.Close()
+		_, _ = w.Write(data)
+		_ = w.Conn.(*net.TCPConn).CloseWrite()
+		got, _ := io.ReadAll(w.br)
+		answers := int64(strings.Count(string(got), "\r\nX-Served: "))
+		if n := served.Load(); n != answers {
+			t.Errorf("%q: the application served %d requests, the client got %d answers from it: %q", data, n, answers, got)
+		}
+	})
+}
