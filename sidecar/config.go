@@ -91,7 +91,8 @@ func (c Config) restartNeeded(next Config) []string {
 		key       string
 		now, then any
 	}{
-		{"listen and the other keys of the intake", c.Intake, next.Intake},
+		{"listen", c.Intake.Listen, next.Intake.Listen},
+		{"max-connections", c.Intake.MaxConnections, next.Intake.MaxConnections},
 		{"proxy", c.Proxy, next.Proxy},
 		{"mode", c.Mode, next.Mode},
 		{"data-dir", c.DataDir, next.DataDir},

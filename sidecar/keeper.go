@@ -27,6 +27,7 @@ type keeper struct {
 	decided   *policy.Hits                // what the evidence says
 	published atomic.Pointer[policy.Hits] // what the ledger has too
 	pending   *ledger.Batch               // given to the ledger, not yet known to be there
+	metrics   keeperMetrics
 }
 
 // newKeeper restores evidence and active hits from the ledger.
@@ -35,7 +36,7 @@ func newKeeper(ctx context.Context, s *Sidecar) (*keeper, error) {
 	if err != nil {
 		return nil, err
 	}
-	k := &keeper{s: s, state: evidence.New(s.config.Evidence, key)}
+	k := &keeper{s: s, state: evidence.New(s.config.Evidence, key), metrics: newKeeperMetrics(s.registry)}
 	for row, err := range s.ledger.Evidence(ctx) {
 		if err != nil {
 			return nil, fmt.Errorf("restore evidence: %w", err)
@@ -143,9 +144,23 @@ func (k *keeper) settle(err error) {
 	if k.s.durable {
 		k.s.health.set("ledger", nil)
 	}
-	for _, d := range k.pending.Decisions {
-		k.s.log.Info("decision", "action", d.Action, "hit", d.Hit.Key(), "why", d.Why)
-	}
+	k.tell(k.pending.Decisions)
 	k.pending = nil
 	k.publish()
+	k.metrics.observe(k.state.Sizes(), k.decided)
+}
+
+// tell logs what was decided: one line however many there were, for an attack can bring thousands; the report has all.
+func (k *keeper) tell(decisions []policy.Decision) {
+	if len(decisions) == 0 {
+		return
+	}
+	count := map[policy.Action]int{}
+	for _, d := range decisions {
+		count[d.Action]++
+		k.s.log.Debug("decision", "action", d.Action, "hit", d.Hit.Key(), "why", d.Why)
+	}
+	first := decisions[0]
+	k.s.log.Info("decisions", "block", count[policy.Block], "extend", count[policy.Extend], "release", count[policy.Release],
+		"active", k.decided.Len(), "first", first.Hit.Key(), "why", first.Why)
 }
