@@ -113,13 +113,6 @@ func paced(limit *rate.Limiter, check func() error) func(*wafv2.Options) {
 	}
 }
 
-// content of a set as read, and what an update has to send back with it.
-type reading struct {
-	items       []string
-	description *string
-	token       *string
-}
-
 // remote is one set in AWS.
 type remote struct {
 	api   API
@@ -128,35 +121,35 @@ type remote struct {
 	scope types.Scope
 }
 
-func (r remote) get(ctx context.Context, opts ...func(*wafv2.Options)) (reading, error) {
+func (r remote) get(ctx context.Context, opts ...func(*wafv2.Options)) (part, error) {
 	if r.kind == SetNames {
 		out, err := r.api.GetRegexPatternSet(ctx, &wafv2.GetRegexPatternSetInput{
 			Name: &r.ref.name, Id: &r.ref.id, Scope: r.scope,
 		}, opts...)
 		if err != nil {
-			return reading{}, err
+			return part{}, err
 		}
 		set := out.RegexPatternSet
 		items := make([]string, len(set.RegularExpressionList))
 		for i, e := range set.RegularExpressionList {
 			items[i] = aws.ToString(e.RegexString)
 		}
-		return reading{items, set.Description, out.LockToken}, nil
+		return part{items, set.Description, out.LockToken}, nil
 	}
 	out, err := r.api.GetIPSet(ctx, &wafv2.GetIPSetInput{Name: &r.ref.name, Id: &r.ref.id, Scope: r.scope}, opts...)
 	if err != nil {
-		return reading{}, err
+		return part{}, err
 	}
 	items := make([]string, len(out.IPSet.Addresses))
 	for i, a := range out.IPSet.Addresses {
 		items[i] = canonical(a)
 	}
-	return reading{items, out.IPSet.Description, out.LockToken}, nil
+	return part{items, out.IPSet.Description, out.LockToken}, nil
 }
 
 // put replaces the set's items. The description is sent again, for an update replaces that too; one that was read as
 // empty is left out, for AWS refuses it.
-func (r remote) put(ctx context.Context, was reading, items []string, opts ...func(*wafv2.Options)) error {
+func (r remote) put(ctx context.Context, was part, items []string, opts ...func(*wafv2.Options)) error {
 	if aws.ToString(was.description) == "" {
 		was.description = nil
 	}

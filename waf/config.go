@@ -1,6 +1,7 @@
 package waf
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net/url"
@@ -30,11 +31,28 @@ type Config struct {
 	Scope    string        `yaml:"scope" default:"REGIONAL" help:"REGIONAL for a web ACL on a load balancer, CLOUDFRONT for one on a distribution, because AWS keeps their sets apart."`
 	Region   string        `yaml:"region" help:"Region of the sets; by default that of their ARNs, else what the AWS environment says."`
 	Endpoint string        `yaml:"endpoint" help:"Base URL of another WAFv2 endpoint, because emulators and VPC endpoints have addresses of their own."`
-	NamesSet string        `yaml:"names-set" placeholder:"NAME/ID" help:"Regex pattern set for flagged names, as NAME/ID or ARN: Referee owns what is in it."`
+	NamesSet SetList       `yaml:"names-set" placeholder:"NAME/ID" help:"Regex pattern sets for flagged names, 1 to 10, as NAME/ID or ARN: each holds about 80 names, and Referee owns what is in them."`
 	IPv4Set  string        `yaml:"ipv4-set" name:"ipv4-set" placeholder:"NAME/ID" help:"IP set for flagged IPv4 clients, as NAME/ID or ARN: Referee owns what is in it."`
 	IPv6Set  string        `yaml:"ipv6-set" name:"ipv6-set" placeholder:"NAME/ID" help:"IP set for flagged IPv6 clients, as NAME/ID or ARN: Referee owns what is in it."`
+	Branches int           `yaml:"branches" default:"8" help:"Alternation branches in a pattern, up to 10: AWS refuses a large number and does not say which, so 8 is on the safe side and 10 holds a tenth more names."`
 	Interval time.Duration `yaml:"interval" default:"10s" help:"Time between two looks at the sets, because AWS allows one update a second to a whole account."`
 }
+
+// SetList is one set or several.
+type SetList []string
+
+// UnmarshalYAML takes a single value for a list of one.
+func (l *SetList) UnmarshalYAML(unmarshal func(any) error) error {
+	var one string
+	if err := unmarshal(&one); err == nil {
+		*l = SetList{one}
+		return nil
+	}
+	return unmarshal((*[]string)(l))
+}
+
+// maxNameSets is AWS's quota of regex pattern sets in an account and Region (adjustable; limits.html).
+const maxNameSets = 10
 
 // globalRegion is the only one that knows scope CLOUDFRONT (docs.aws.amazon.com/waf/latest/APIReference, Scope).
 const globalRegion = "us-east-1"
@@ -60,16 +78,24 @@ func (c Config) Validate() error {
 	if c.Interval < time.Second {
 		refuse("waf.interval: %v is too short: AWS allows one update a second, so 1s is the least", c.Interval)
 	}
+	if c.Branches < 2 || c.Branches > maxBranches {
+		refuse("waf.branches: %d is not between 2 and %d; the default is 8", c.Branches, maxBranches)
+	}
+	if n := len(c.NamesSet); n > maxNameSets {
+		refuse("waf.names-set: %d sets are more than the %d that AWS allows an account", n, maxNameSets)
+	}
 	seen := map[ref]string{}
 	for _, kind := range kinds() {
-		r, err := c.ref(kind)
+		refs, err := c.refs(kind)
 		if err != nil {
 			errs = append(errs, err)
 		}
-		if other := seen[r]; other != "" && !r.zero() {
-			refuse("%s: it is the set of %s already: give each its own", key(kind), other)
+		for _, r := range refs {
+			if other := seen[r]; other != "" {
+				refuse("%s: it is a set of %s already: give each its own", key(kind), other)
+			}
+			seen[r] = key(kind)
 		}
-		seen[r] = key(kind)
 	}
 	if c.Mode == ModeEnforce && c.Writer && !c.Configured() {
 		refuse("waf.writer: there is no set to write: set waf.names-set, waf.ipv4-set or waf.ipv6-set, or take writer out")
@@ -78,30 +104,43 @@ func (c Config) Validate() error {
 }
 
 // Configured says whether any set is named, so that AWS is needed at all.
-func (c Config) Configured() bool { return c.NamesSet != "" || c.IPv4Set != "" || c.IPv6Set != "" }
+func (c Config) Configured() bool { return len(c.NamesSet) > 0 || c.IPv4Set != "" || c.IPv6Set != "" }
 
 // ref names one set to the API.
 type ref struct{ name, id, region string }
-
-func (r ref) zero() bool { return r == ref{} }
 
 // kinds are all sets, in the order in which they are planned.
 func kinds() []SetKind { return []SetKind{SetNames, SetIPv4, SetIPv6} }
 
 func key(kind SetKind) string { return "waf." + string(kind) + "-set" }
 
-// ref reads the key of one set. A set that is not configured has the zero ref.
-func (c Config) ref(kind SetKind) (ref, error) {
-	value := map[SetKind]string{SetNames: c.NamesSet, SetIPv4: c.IPv4Set, SetIPv6: c.IPv6Set}[kind]
-	if value == "" {
-		return ref{}, nil
+// refs reads the key of a set; none when it is not configured.
+func (c Config) refs(kind SetKind) ([]ref, error) {
+	values := c.NamesSet
+	if kind != SetNames {
+		values = nil
+		if v := map[SetKind]string{SetIPv4: c.IPv4Set, SetIPv6: c.IPv6Set}[kind]; v != "" {
+			values = SetList{v}
+		}
 	}
+	refs := make([]ref, 0, len(values))
+	for _, v := range values {
+		r, err := c.ref(kind, v)
+		if err != nil {
+			return nil, err
+		}
+		refs = append(refs, r)
+	}
+	return refs, nil
+}
+
+func (c Config) ref(kind SetKind, value string) (ref, error) {
 	if strings.HasPrefix(value, "arn:") {
 		return c.arn(kind, value)
 	}
 	name, id, ok := strings.Cut(value, "/")
 	if !ok || name == "" || id == "" || strings.Contains(id, "/") {
-		return ref{}, fmt.Errorf("%s: %q is neither NAME/ID nor an ARN: copy the ARN from the console, or NAME/ID from `aws wafv2 list-ip-sets` or `list-regex-pattern-sets`", key(kind), value)
+		return ref{}, fmt.Errorf("%s: %q is neither NAME/ID nor an ARN: copy the ARN from the console, or NAME/ID from `aws wafv2 list-ip-sets` or `list-regex-pattern-sets`, or let `referee waf init` make it", key(kind), value)
 	}
 	return ref{name: name, id: id}, nil
 }
@@ -144,15 +183,15 @@ func (c Config) region() (string, error) {
 	}
 	region := c.Region
 	for _, kind := range kinds() {
-		r, err := c.ref(kind)
+		refs, err := c.refs(kind)
 		if err != nil {
 			return "", err
 		}
-		if region != "" && r.region != "" && r.region != region {
-			return "", fmt.Errorf("%s: it is in Region %s and another set in %s: all must be in one", key(kind), r.region, region)
-		}
-		if r.region != "" {
-			region = r.region
+		for _, r := range refs {
+			if region != "" && r.region != "" && r.region != region {
+				return "", fmt.Errorf("%s: it is in Region %s and another set in %s: all must be in one", key(kind), r.region, region)
+			}
+			region = cmp.Or(r.region, region)
 		}
 	}
 	return region, nil

@@ -9,6 +9,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"regexp"
+	"slices"
 	"strings"
 	"testing"
 )
@@ -38,23 +39,30 @@ func column(t testing.TB, path string) []string {
 func TestAttackNamesArePackedDenselyAndFindNoBenignName(t *testing.T) {
 	attack := append(column(t, "dev/dga_known_families_unseen.tsv.gz"), column(t, "dev/dga_unseen_families.tsv.gz")...)
 	benign := column(t, "popular_stable.txt.gz")
-	r := rand.New(rand.NewPCG(1, 2))
-	placed, draws := 0, 20
-	for range draws {
-		var names []string
-		for _, i := range r.Perm(len(attack))[:400] {
-			names = append(names, attack[i])
+	// The floors are those of issue 4. With as many candidates as there is room for, and with more to choose from.
+	for _, f := range []struct {
+		branches, drawn int
+		floor           float64
+	}{{8, 80, 76}, {10, 100, 83}, {8, 400, 76}, {10, 400, 83}} {
+		r := rand.New(rand.NewPCG(1, 2))
+		placed, draws := 0, 40
+		for range draws {
+			var names []string
+			for _, i := range r.Perm(len(attack))[:f.drawn] {
+				names = append(names, attack[i])
+			}
+			layout, _ := packer{patterns: maxPatterns, branches: f.branches}.pack(names, nil)
+			for _, group := range layout {
+				placed += len(group)
+			}
 		}
-		layout, _ := pack(names, nil, maxPatterns)
-		for _, group := range layout {
-			placed += len(group)
+		mean := float64(placed) / float64(draws)
+		t.Logf("%d branches, %d candidates: %.1f names in a set", f.branches, f.drawn, mean)
+		if mean < f.floor {
+			t.Errorf("%d branches, %d candidates: %.1f names in a set, want %v", f.branches, f.drawn, mean, f.floor)
 		}
 	}
-	t.Logf("%.1f names in a set", float64(placed)/float64(draws))
-	if placed < 70*draws {
-		t.Errorf("%d names in %d sets", placed, draws)
-	}
-	layout, _ := pack(attack[:200], nil, maxPatterns)
+	layout, _ := packer{patterns: maxPatterns, branches: 8}.pack(attack[:200], nil)
 	for _, group := range layout {
 		re := regexp.MustCompile(render(group))
 		for i := 0; i < len(benign); i += 7 {
@@ -65,13 +73,33 @@ func TestAttackNamesArePackedDenselyAndFindNoBenignName(t *testing.T) {
 	}
 }
 
+func BenchmarkPackingTenThousandNames(b *testing.B) {
+	names := column(b, "dev/dga_unseen_families.tsv.gz")[:10_000]
+	for _, sets := range []int{1, 10} {
+		p := packer{patterns: sets * maxPatterns, branches: 8}
+		layout, _ := p.pack(names, nil)
+		other, _ := p.pack(reversed(names), nil)
+		for _, f := range []struct {
+			name    string
+			current [][]string
+		}{{"from nothing", nil}, {"as they are", layout}, {"after ranks turned over", other}} {
+			b.Run(fmt.Sprintf("sets=%d/%s", sets, f.name), func(b *testing.B) {
+				b.ReportAllocs()
+				for b.Loop() {
+					p.pack(names, f.current)
+				}
+			})
+		}
+	}
+}
+
 func BenchmarkPlanOfTenThousandNames(b *testing.B) {
 	var desired []Entry
 	for i, name := range column(b, "dev/dga_unseen_families.tsv.gz") {
 		desired = append(desired, Entry{Kind: SetNames, Value: name, Rank: float64(i), Expires: in(day)})
 	}
 	desired = rank(desired[:10_000])
-	p := Plan{Time: start, Current: []State{{Set: SetNames}}, Desired: desired, Barred: nobody, Policies: []Policy{KeepUnexplained}}
+	p := Plan{Time: start, Current: []State{{Set: SetNames, Sets: 10}}, Desired: desired, Barred: nobody, Policies: []Policy{KeepUnexplained}}
 	p.Current[0].Items = p.Calculate().Changes[0].After
 	b.ReportAllocs()
 	for b.Loop() {
@@ -95,4 +123,10 @@ func BenchmarkPlanOfTenThousandClients(b *testing.B) {
 			b.Fatal(c.Why())
 		}
 	}
+}
+
+func reversed(names []string) []string {
+	names = slices.Clone(names)
+	slices.Reverse(names)
+	return names
 }

@@ -8,6 +8,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/service/wafv2/types"
 	"github.com/aws/smithy-go"
@@ -139,18 +140,23 @@ func classOf(code string) Class {
 
 // refusedItem finds the item that AWS names as not acceptable, and AWS's words. One bad entry fails a whole update, and
 // the error's Parameter is the entry (aws/aws-cdk #20003); what it is for a pattern is not published, so that a pattern
-// counts as named when it is anywhere in the message.
-func refusedItem(err error, items []string) (item, words string, ok bool) {
+// counts as named when it is anywhere in the message, or when it is the only one that is new: the others were accepted
+// before.
+func refusedItem(err error, before, after []string) (item, words string, ok bool) {
 	var invalid *types.WAFInvalidParameterException
-	if !errors.As(err, &invalid) || invalid.Parameter == nil {
+	if !errors.As(err, &invalid) {
 		return "", "", false
 	}
-	named := slices.IndexFunc(items, func(item string) bool {
-		return item == canonical(*invalid.Parameter) ||
+	named := slices.IndexFunc(after, func(item string) bool {
+		return item == canonical(aws.ToString(invalid.Parameter)) ||
 			strings.HasPrefix(item, "^") && strings.Contains(invalid.ErrorMessage(), item)
 	})
-	if named < 0 {
-		return "", "", false
+	if named >= 0 {
+		return after[named], invalid.ErrorMessage(), true
 	}
-	return items[named], invalid.ErrorMessage(), true
+	fresh := slices.DeleteFunc(slices.Clone(after), func(item string) bool { return slices.Contains(before, item) })
+	if len(fresh) == 1 {
+		return fresh[0], invalid.ErrorMessage(), true
+	}
+	return "", "", false
 }

@@ -125,7 +125,7 @@ type rig struct {
 func newRig(t *testing.T, url string, edit ...func(*Config)) *rig {
 	t.Helper()
 	r := &rig{T: t, journal: &memory{}, cfg: Config{
-		Mode: ModeEnforce, Writer: true, Scope: "REGIONAL", Region: "eu-west-1", Endpoint: url, Interval: 10 * time.Second,
+		Mode: ModeEnforce, Writer: true, Scope: "REGIONAL", Region: "eu-west-1", Endpoint: url, Branches: 8, Interval: 10 * time.Second,
 	}}
 	for _, e := range edit {
 		e(&r.cfg)
@@ -141,7 +141,7 @@ func newRig(t *testing.T, url string, edit ...func(*Config)) *rig {
 		RegularExpressionList: []types.Regex{},
 	})
 	must(t, err)
-	r.cfg.NamesSet = *names.Summary.Name + "/" + *names.Summary.Id
+	r.cfg.NamesSet = SetList{*names.Summary.Name + "/" + *names.Summary.Id}
 	for _, family := range []struct {
 		version types.IPAddressVersion
 		key     *string
@@ -228,16 +228,22 @@ func (r *rig) ended(kind SetKind, want ...Outcome) {
 	}
 }
 
-func (r *rig) remote(kind SetKind) remote {
-	ref, err := r.cfg.ref(kind)
+func (r *rig) remotes(kind SetKind) (all remotes) {
+	refs, err := r.cfg.refs(kind)
 	must(r, err)
-	return remote{api: r.client, kind: kind, ref: ref, scope: types.Scope(r.cfg.Scope)}
+	for _, ref := range refs {
+		all = append(all, remote{api: r.client, kind: kind, ref: ref, scope: types.Scope(r.cfg.Scope)})
+	}
+	return all
 }
 
-// items reads a set, past the Updater.
+// remote is the first of them.
+func (r *rig) remote(kind SetKind) remote { return r.remotes(kind)[0] }
+
+// items reads the sets of a kind, past the Updater.
 func (r *rig) items(kind SetKind) []string {
 	r.Helper()
-	got, err := r.remote(kind).get(r.Context())
+	got, err := r.remotes(kind).get(r.Context())
 	must(r, err)
 	slices.Sort(got.items)
 	return got.items
@@ -249,6 +255,19 @@ func (r *rig) overwrite(kind SetKind, items ...string) {
 	was, err := r.remote(kind).get(r.Context())
 	must(r, err)
 	must(r, r.remote(kind).put(r.Context(), was, append([]string{}, items...)))
+}
+
+// moreNames makes n more sets for names.
+func (r *rig) moreNames(n int) {
+	r.Helper()
+	for range n {
+		made, err := r.client.CreateRegexPatternSet(r.Context(), &wafv2.CreateRegexPatternSetInput{
+			Name: aws.String("more-" + strings.ToLower(rand.Text())), Scope: types.Scope(r.cfg.Scope), RegularExpressionList: []types.Regex{},
+		})
+		must(r, err)
+		r.cfg.NamesSet = append(r.cfg.NamesSet, *made.Summary.Name+"/"+*made.Summary.Id)
+	}
+	r.restart()
 }
 
 func (r *rig) holds(kind SetKind, want ...string) {

@@ -69,9 +69,5 @@ func (m *metrics) observe(c Changes) {
 	set("applied", applied)
 	set("waiting", len(c.Waiting))
 	set("dropped", len(c.Dropped))
-	most := maxAddresses
-	if c.Set == SetNames {
-		most = maxPatterns
-	}
-	m.capacity.WithLabelValues(string(c.Set)).Set(float64(len(c.After)) / float64(most))
+	m.capacity.WithLabelValues(string(c.Set)).Set(float64(len(c.After)) / float64(c.Room))
 }

@@ -18,11 +18,8 @@ func domains() *rapid.Generator[string] {
 
 // fitting keeps as many of names as one pattern takes.
 func fitting(names []string) []string {
-	b := &bin{}
-	for _, n := range names {
-		b.add(n)
-	}
-	return b.names
+	layout, _ := packer{patterns: 1, branches: 8}.pack(names, nil)
+	return layout[0]
 }
 
 // usualForms are the ways in which a Referer names a host.
@@ -53,7 +50,7 @@ func TestAPatternFindsItsNamesInEveryUsualRefererAndNoOtherHost(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		names := fitting(rapid.SliceOfNDistinct(domains(), 1, 12, rapid.ID).Draw(t, "names"))
 		p := render(names)
-		if len(p) > maxPatternLen || strings.Count(p, "|") > maxBranches {
+		if len(p) > maxPatternLen || strings.Count(p, "|") > 8 {
 			t.Fatalf("%q is over the limits", p)
 		}
 		if err := verify(p, names); err != nil {
@@ -177,8 +174,10 @@ func TestPackingKeepsWithinTheLimitsAndLosesNothing(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		names := rapid.SliceOfNDistinct(domains(), 0, 120, rapid.ID).Draw(t, "names")
 		most := rapid.IntRange(0, maxPatterns).Draw(t, "most")
-		before, _ := pack(rapid.Permutation(names).Draw(t, "earlier order"), nil, maxPatterns)
-		layout, waiting := pack(names, before, most)
+		p := packer{maxPatterns, rapid.IntRange(2, maxBranches).Draw(t, "branches"), nil}
+		before, _ := p.pack(rapid.Permutation(names).Draw(t, "earlier order"), nil)
+		p.patterns = most
+		layout, waiting := p.pack(names, before)
 		if len(layout) > most {
 			t.Fatalf("%d patterns of %d", len(layout), most)
 		}
@@ -191,7 +190,7 @@ func TestPackingKeepsWithinTheLimitsAndLosesNothing(t *testing.T) {
 		if slices.Sort(all); !slices.Equal(all, slices.Sorted(slices.Values(names))) {
 			t.Errorf("got %q from %q", all, names)
 		}
-		again, _ := pack(names, layout, most)
+		again, _ := p.pack(names, layout)
 		if !slices.EqualFunc(layout, again, slices.Equal) {
 			t.Errorf("packed again, %q became %q", layout, again)
 		}
@@ -205,11 +204,12 @@ func TestPackingOneMoreNameRewritesOnePattern(t *testing.T) {
 			names = append(names, "kq3v9z"+string(c)+"."+suffix)
 		}
 	}
-	before, waiting := pack(names, nil, maxPatterns)
+	p := packer{patterns: maxPatterns, branches: 8}
+	before, waiting := p.pack(names, nil)
 	if len(waiting) > 0 {
 		t.Fatalf("%q wait", waiting)
 	}
-	after, _ := pack(append([]string{"first.net"}, names...), before, maxPatterns)
+	after, _ := p.pack(append([]string{"first.net"}, names...), before)
 	changed := 0
 	for _, group := range after {
 		if !slices.ContainsFunc(before, func(was []string) bool { return render(was) == render(group) }) {

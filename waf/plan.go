@@ -1,6 +1,7 @@
 package waf
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"strings"
@@ -21,6 +22,7 @@ const (
 type State struct {
 	Set   SetKind    `json:"set"`
 	Items []string   `json:"items"` // patterns or CIDRs, canonical; none when the set is not configured
+	Sets  int        `json:"sets"`  // how many AWS sets it is spread over; 0 counts as one
 	Last  Generation `json:"-"`     // the newest, written or not; zero when there is none
 }
 
@@ -47,7 +49,12 @@ type Plan struct {
 	Desired  []Entry   `json:"-"`       // what the hits ask for, of all kinds, by rank
 	Dropped  []Dropped `json:"dropped"` // what they ask for in a form that cannot be written
 	Policies []Policy  `json:"-"`       // applied in this order, before places are given
-	Changes  []Changes `json:"changes"` // of each State in Current: what Calculate found
+	Branches int       `json:"-"`       // '|' in a pattern, at most; 0 means 10
+
+	// Together bounds how many names may share a pattern with a name in it, because AWS refused a larger pattern.
+	Together map[string]int `json:"-"`
+
+	Changes []Changes `json:"changes"` // of each State in Current: what Calculate found
 
 	// Barred says why an entry may not stand in its set: it is exempt, or AWS refused it. Empty when it may.
 	Barred func(Entry) string `json:"-"`
@@ -65,6 +72,7 @@ type Changes struct {
 	Waiting []Entry   `json:"waiting"` // wanted, but the set is full of higher ranks
 	Dropped []Dropped `json:"dropped"` // wanted and barred, or its pattern does not find exactly its names
 	Present int       `json:"present"` // entries in the set before
+	Room    int       `json:"room"`    // items that the set takes
 	Refused string    `json:"refused,omitempty"`
 	Held    string    `json:"held,omitempty"`    // why After is not to be written; empty when it is
 	Outcome Outcome   `json:"outcome,omitempty"` // what became of it; empty when there was nothing to do
@@ -143,7 +151,11 @@ func (p Plan) changes(s State) Changes {
 		Set: s.Set, Before: s.Items, Present: len(in), Adopt: prop.Adopt, Remove: prop.Remove, Dropped: prop.Dropped,
 		Refused: prop.Refused, Held: prop.Held,
 	}
-	c.give(rank(prop.Want), in)
+	c.Room = maxAddresses
+	if s.Set == SetNames {
+		c.Room = maxPatterns * max(1, s.Sets)
+	}
+	c.give(rank(prop.Want), in, packer{c.Room, cmp.Or(p.Branches, maxBranches), p.Together})
 	return c
 }
 
@@ -226,15 +238,15 @@ func (p Plan) propose(s State, in []content) Proposal {
 }
 
 // give gives places to what is wanted, by rank, and says what comes of it.
-func (c *Changes) give(want []Entry, in []content) {
+func (c *Changes) give(want []Entry, in []content, p packer) {
 	var items map[string]string // the item of each entry that has a place
 	var unsound []Dropped
 	if c.Set == SetNames {
-		items, unsound = patternsFor(want, in)
+		items, unsound = patternsFor(want, in, p)
 		c.Dropped = append(c.Dropped, unsound...)
 	} else {
 		items = map[string]string{}
-		for _, e := range want[:min(len(want), maxAddresses)] {
+		for _, e := range want[:min(len(want), c.Room)] {
 			items[e.id()] = e.Value
 		}
 	}
@@ -272,7 +284,7 @@ func (c *Changes) give(want []Entry, in []content) {
 
 // patternsFor packs names into patterns beside the raw ones, which keep their places: what Referee cannot read it does
 // not outdo. Each pattern is then read back and must find exactly its names.
-func patternsFor(want []Entry, in []content) (items map[string]string, unsound []Dropped) {
+func patternsFor(want []Entry, in []content, p packer) (items map[string]string, unsound []Dropped) {
 	items = map[string]string{}
 	var names []string
 	for _, e := range want {
@@ -293,7 +305,8 @@ func patternsFor(want []Entry, in []content) (items map[string]string, unsound [
 		}
 		current[len(current)-1] = append(current[len(current)-1], found.Value)
 	}
-	layout, _ := pack(names, current, max(0, maxPatterns-len(items)))
+	p.patterns = max(0, p.patterns-len(items))
+	layout, _ := p.pack(names, current)
 	for _, names := range layout {
 		pattern := render(names)
 		err := verify(pattern, names)

@@ -34,7 +34,7 @@ func TestTheTableOfPlan(t *testing.T) {
 		got := Plan{
 			Time: start, Current: []State{{Set: SetIPv4, Items: holds, Last: last}}, Desired: desired, Barred: barred,
 		}.Calculate().Changes[0]
-		want.Set, want.Before, want.Present = SetIPv4, holds, len(holds)
+		want.Set, want.Before, want.Present, want.Room = SetIPv4, holds, len(holds), maxAddresses
 		if want.After == nil {
 			want.After = []string{}
 		}
@@ -138,7 +138,7 @@ func TestAPlanFromItsOwnOutcomeChangesNothing(t *testing.T) {
 		items := held
 		if kind == SetNames {
 			items = nil
-			layout, _ := pack(held, nil, 5)
+			layout, _ := packer{patterns: 5, branches: 8}.pack(held, nil)
 			for _, names := range layout {
 				items = append(items, render(names))
 			}

@@ -7,7 +7,6 @@ import (
 	"fmt"
 	"maps"
 	"referee/policy"
-	"slices"
 )
 
 // run is one tick of one set.
@@ -39,7 +38,7 @@ func (r *run) attempt(ctx context.Context) (_ *State, _ *Changes, again bool, _ 
 	if err != nil {
 		return nil, nil, false, err
 	}
-	state := State{Set: r.kind, Items: was.items, Last: r.last[r.kind]}
+	state := State{Set: r.kind, Items: was.items, Sets: len(was.parts), Last: r.last[r.kind]}
 	plan := r.plan
 	plan.Current = []State{state}
 	plan.Barred = r.barred
@@ -89,11 +88,11 @@ func (r *run) policies() []Policy {
 // read returns what AWS holds. It settles a generation that turns out to be written after all, though the process died
 // or no answer came.
 func (r *run) read(ctx context.Context) (reading, error) {
-	remote, configured := r.remotes[r.kind]
+	remotes, configured := r.remotes[r.kind]
 	if !configured {
 		return reading{}, nil
 	}
-	was, err := remote.get(ctx, paced(r.reads, func() error { return nil }))
+	was, err := remotes.get(ctx, paced(r.reads, func() error { return nil }))
 	if err != nil {
 		return reading{}, r.fail(err)
 	}
@@ -208,11 +207,11 @@ func (r *run) judge(ctx context.Context, c Changes, err error) (_ Outcome, again
 	if errors.Is(err, errBarred) {
 		return Failed, true, errors.Join(r.fail(err), r.settle(ctx, Failed, errBarred.Error()))
 	}
-	item, words, named := refusedItem(err, c.After)
+	item, words, named := refusedItem(err, c.Before, c.After)
 	failure := errorOf(r.kind, r.cfg.Scope, err)
 	switch {
 	case named:
-		r.isolate(c, item, words)
+		r.isolate(item, words)
 		return Failed, true, errors.Join(failure, r.settle(ctx, Failed, words))
 	case failure.Class == ClassConflict:
 		return Planned, true, failure
@@ -220,32 +219,32 @@ func (r *run) judge(ctx context.Context, c Changes, err error) (_ Outcome, again
 	return Planned, false, errors.Join(failure, r.settle(ctx, Planned, failure.Error()))
 }
 
-// isolate quarantines what AWS named: an address, or of a pattern the names that are new in it, since the others were
-// accepted before.
-func (r *run) isolate(c Changes, item, words string) {
+// isolate keeps what AWS named from failing the rest: an address goes into quarantine, and so does a name that has the
+// pattern for itself. A pattern of several names is split, for it may be the whole that AWS does not like.
+func (r *run) isolate(item, words string) {
 	bad := contents(State{Set: r.kind, Items: []string{item}})
-	added := map[string]bool{}
-	for _, e := range c.Add {
-		added[e.Value] = true
+	if len(bad) > 1 {
+		for _, found := range bad {
+			r.together[found.Value] = len(bad) / 2
+		}
+		r.log.Warn("waf pattern refused by AWS, to be split", "names", len(bad), "pattern", item, "words", words)
+		return
 	}
-	isNew := func(found content) bool { return added[found.Value] }
-	all := !slices.ContainsFunc(bad, isNew)
 	if r.quarantine[r.kind] == nil {
 		r.quarantine[r.kind] = map[string]string{}
 	}
-	for _, found := range bad {
-		if all || isNew(found) {
-			r.quarantine[r.kind][found.Value] = words
-			r.log.Warn("waf entry refused by AWS", "set", r.kind, "entry", found.Value, "words", words)
-		}
-	}
+	r.quarantine[r.kind][bad[0].Value] = words
+	r.log.Warn("waf entry refused by AWS", "set", r.kind, "entry", bad[0].Value, "words", words)
 }
 
-// forget takes out of quarantine what no hit asks for any more.
+// forget takes out of quarantine, and lets share patterns again, what no hit asks for any more.
 func (r *run) forget() {
 	wanted := map[string]bool{}
 	for _, e := range r.plan.Desired {
 		wanted[e.Value] = true
 	}
 	maps.DeleteFunc(r.quarantine[r.kind], func(value, _ string) bool { return !wanted[value] })
+	if r.kind == SetNames {
+		maps.DeleteFunc(r.together, func(name string, _ int) bool { return !wanted[name] })
+	}
 }

@@ -31,7 +31,7 @@ const maxAttempts = 6
 // Updater brings the sets to the state that the hits ask for. It is to be used by one goroutine.
 type Updater struct {
 	cfg     Config
-	remotes map[SetKind]remote // of the sets that are configured
+	remotes map[SetKind]remotes // of the sets that are configured
 	journal Journal
 	log     *slog.Logger
 	metrics *metrics
@@ -42,6 +42,7 @@ type Updater struct {
 	loaded     bool
 	last       map[SetKind]Generation
 	quarantine map[SetKind]map[string]string // values that AWS refused, with its words
+	together   map[string]int                // of names whose pattern it refused: how many may share the next
 }
 
 // New returns an Updater. It makes no call. Api may be nil when cfg names no set: then all that can be done is planned.
@@ -55,25 +56,25 @@ func New(cfg Config, api API, j Journal, reg prometheus.Registerer, log *slog.Lo
 	}
 	u := &Updater{
 		cfg: cfg, journal: j, log: log, metrics: m,
-		remotes:    map[SetKind]remote{},
+		remotes:    map[SetKind]remotes{},
 		reads:      rate.NewLimiter(rate.Every(readPace), 1),
 		updates:    rate.NewLimiter(rate.Every(updatePace), 1),
 		pause:      200 * time.Millisecond,
 		last:       map[SetKind]Generation{},
 		quarantine: map[SetKind]map[string]string{},
+		together:   map[string]int{},
 	}
 	for _, kind := range kinds() {
-		r, err := cfg.ref(kind)
+		refs, err := cfg.refs(kind)
 		if err != nil {
 			return nil, err
 		}
-		if r.zero() {
-			continue
-		}
-		if api == nil {
+		if len(refs) > 0 && api == nil {
 			return nil, fmt.Errorf("%s is set, but there is no AWS client", key(kind))
 		}
-		u.remotes[kind] = remote{api: api, kind: kind, ref: r, scope: types.Scope(cfg.Scope)}
+		for _, r := range refs {
+			u.remotes[kind] = append(u.remotes[kind], remote{api: api, kind: kind, ref: r, scope: types.Scope(cfg.Scope)})
+		}
 	}
 	return u, nil
 }
@@ -87,7 +88,7 @@ func New(cfg Config, api API, j Journal, reg prometheus.Registerer, log *slog.Lo
 // Nothing is written in shadow mode, without Writer, or to a set that is not configured. A set that cannot be read
 // has no changes in the plan.
 func (u *Updater) RunOnce(ctx context.Context, hits []policy.Hit, exempt func(policy.Hit) bool, now time.Time) (Plan, error) {
-	plan := Plan{Time: now}
+	plan := Plan{Time: now, Branches: u.cfg.Branches, Together: u.together}
 	plan.Desired, plan.Dropped = desire(hits, now)
 	if err := u.load(ctx); err != nil {
 		err := &Error{Class: ClassJournal, Err: err, Fix: "nothing is written while the ledger cannot be read"}

@@ -34,6 +34,7 @@ func behaviours() map[string]func(*rig) {
 		"an entry that becomes exempt while its update waits is not sent":   exemptAtTheLastMoment,
 		"an address that AWS names as bad does not fail the rest":           badAddress,
 		"when the set is full the highest ranks are in and the rest waits":  full,
+		"names that one set has no room for go into the next":               severalSets,
 		"hits that vanish without a reason do not empty the set":            guard,
 		"hits that vanish leave when they expire, whatever the guard said":  guardExpires,
 		"what was taken out in shadow leaves when enforced, not re-adopted": shadowThenEnforce,
@@ -218,7 +219,7 @@ func outage(r *rig) {
 	hits = append(hits, hitsOf("xw81tt.com")...)
 	r.fails(ClassOther, in(time.Hour), hits...) // the plan is another one
 	r.ended(SetNames, Failed, Planned)
-	r.updater.remotes[SetNames] = r.remote(SetNames)
+	r.updater.remotes[SetNames] = remotes{r.remote(SetNames)}
 	r.tick(in(2*time.Hour), hits...)
 	r.ended(SetNames, Failed, Written)
 	r.holds(SetNames, pattern("kq3v9z.com", "xw81tt.com"))
@@ -282,7 +283,7 @@ func notTheWriter(r *rig) {
 }
 
 func missingSet(r *rig) {
-	r.cfg.NamesSet = "gone/12345678-1234-1234-1234-123456789012"
+	r.cfg.NamesSet = SetList{"gone/12345678-1234-1234-1234-123456789012"}
 	r.restart()
 	plan, err := r.fails(ClassMissing, start, nameHit("kq3v9z.com", 1, day), clientHit("198.51.100.7/32", 1, day))
 	if !strings.Contains(err.Error(), "waf.names-set") || !strings.Contains(err.Error(), "waf.region") {
@@ -330,7 +331,7 @@ func badAddress(r *rig) {
 func full(r *rig) {
 	var hits []policy.Hit
 	for i := range 100 {
-		hits = append(hits, nameHit(fmt.Sprintf("k%02dq3v9z.com", i), float64(100-i), time.Duration(i+1)*time.Hour))
+		hits = append(hits, nameHit(fmt.Sprintf("%ck%02dq3v9z.com", 'a'+i%26, i), float64(100-i), time.Duration(i+1)*time.Hour))
 	}
 	plan := r.tick(start, hits...)
 	if c := plan.Changes[0]; len(c.After) != 10 || len(c.Entries) != 80 || len(c.Waiting) != 20 || plan.Waiting() != 20 {
@@ -341,6 +342,39 @@ func full(r *rig) {
 	plan = r.tick(in(5*time.Hour), hits...)
 	if c := plan.Changes[0]; len(c.Add) != 5 || len(c.Remove) != 5 || len(c.Waiting) != 15 {
 		r.Errorf("five expired: %s", c.Why())
+	}
+}
+
+func severalSets(r *rig) {
+	r.moreNames(2)
+	var hits []policy.Hit
+	for i := range 250 {
+		hits = append(hits, nameHit(fmt.Sprintf("%ck%03dq3v9z.com", 'a'+i%26, i), float64(250-i), time.Duration(i+1)*time.Hour))
+	}
+	plan := r.tick(start, hits...)
+	if c := plan.Changes[0]; len(c.After) != 30 || len(c.Entries) != 240 || len(c.Waiting) != 10 || c.Room != 30 {
+		r.Errorf("%d of %d patterns, %d entries, %d waiting", len(c.After), c.Room, len(c.Entries), len(c.Waiting))
+	}
+	r.holds(SetNames, plan.Changes[0].After...)
+	was, err := r.remotes(SetNames).get(r.Context())
+	must(r, err)
+	for i, p := range was.parts {
+		if len(p.items) != 10 {
+			r.Errorf("set %d holds %d patterns", i, len(p.items))
+		}
+	}
+	r.tick(in(time.Hour), hits...) // one has expired, and one takes its place
+	r.ended(SetNames, Written, Written)
+	now, err := r.remotes(SetNames).get(r.Context())
+	must(r, err)
+	changed := 0
+	for i := range now.parts {
+		if *now.parts[i].token != *was.parts[i].token {
+			changed++
+		}
+	}
+	if changed != 1 {
+		r.Errorf("%d sets were written for one name", changed)
 	}
 }
 

@@ -1,9 +1,11 @@
 package waf
 
 import (
+	"context"
 	"fmt"
 	"log/slog"
 	"referee/waf/waftest"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -70,7 +72,7 @@ func TestShadowMakesNoCallThatWrites(t *testing.T) {
 
 func TestWithNothingConfiguredShadowPlansWithoutAWS(t *testing.T) {
 	journal := &memory{}
-	cfg := Config{Scope: "REGIONAL", Interval: 10 * time.Second}
+	cfg := Config{Scope: "REGIONAL", Branches: 8, Interval: 10 * time.Second}
 	u, err := New(cfg, nil, journal, prometheus.NewRegistry(), slog.New(slog.DiscardHandler))
 	must(t, err)
 	plan, err := u.RunOnce(t.Context(), hitsOf("kq3v9z.com"), nil, start)
@@ -96,7 +98,7 @@ func TestCallsKeepAWSsPace(t *testing.T) {
 	must(t, err)
 	cfg := Config{
 		Mode: ModeEnforce, Writer: true, Scope: "REGIONAL", Endpoint: server.URL(), Interval: time.Second,
-		NamesSet: names.ARN, IPv4Set: four.ARN, IPv6Set: six.ARN,
+		NamesSet: SetList{names.ARN}, Branches: 8, IPv4Set: four.ARN, IPv6Set: six.ARN,
 	}
 	api, err := NewAPI(t.Context(), cfg)
 	must(t, err)
@@ -172,26 +174,68 @@ func TestAFailureThatRepetitionDoesNotMendNamesTheWayOut(t *testing.T) {
 	f(update, "WAFNonexistentItemException", ClassMissing, "waf.names-set", Planned)
 	f(update, "WAFLimitsExceededException", ClassLimits, "quotas", Planned)
 	f(update, "ThrottlingException", ClassThrottled, "next interval", Planned)
-	f(update, "WAFInvalidParameterException", ClassInvalid, "injected", Planned) // no entry named
 	f(update, "UnrecognizedClientException", ClassCredentials, "AWS_ACCESS_KEY_ID", Planned)
 	f(update, "WAFInternalErrorException", ClassUnavailable, "waf.endpoint", Planned)
 	f(update, "WAFOptimisticLockException", ClassConflict, "a set of its own", Planned)
 }
 
-func TestAPatternThatAWSRefusesDoesNotFailTheRest(t *testing.T) {
+func TestAPatternThatAWSRefusesIsSplitAndGoesThroughInTheSameTick(t *testing.T) {
 	credentialsFromEnvironment(t)
 	limits := waftest.AWSLimits()
 	limits.Updates, limits.Reads, limits.Branches = 1000, 1000, 4
 	r := newRig(t, serve(t, waftest.WithLimits(limits)).URL())
-	hits := hitsOf("kq3v9z.com", "a.net", "b.net", "c.net", "d.net", "e.net") // five branches and the tail's
+	hits := hitsOf("kq3v9z.com", "a1.net", "b2.net", "c3.net", "d4.net", "e5.net") // five branches and the tail's
 	r.tick(start, hits[:4]...)
-	r.holds(SetNames, pattern("kq3v9z.com"), pattern("a.net", "b.net", "c.net"))
+	r.holds(SetNames, pattern("kq3v9z.com"), pattern("a1.net", "b2.net", "c3.net"))
 	plan := r.tick(in(time.Minute), hits...)
-	// What was accepted before stays; what was new in the refused pattern is dropped.
-	r.holds(SetNames, pattern("kq3v9z.com"), pattern("a.net", "b.net", "c.net"))
-	if d := plan.Changes[0].Dropped; len(d) != 2 || !strings.Contains(d[0].Why, "branches") {
+	if c := plan.Changes[0]; len(c.Dropped) > 0 || len(c.Entries) != 6 {
+		t.Errorf("%d entries, dropped: %v", len(c.Entries), c.Dropped)
+	}
+	for _, p := range r.items(SetNames) {
+		if strings.Count(p, "|") > 4 {
+			t.Errorf("%s has too many branches", p)
+		}
+	}
+	before := len(r.journal.generations)
+	r.tick(in(2*time.Minute), hits...)
+	if len(r.journal.generations) > before {
+		t.Error("it was packed anew")
+	}
+}
+
+func TestANameWhosePatternAWSRefusesAloneIsQuarantined(t *testing.T) {
+	credentialsFromEnvironment(t)
+	server := serve(t)
+	r := newRig(t, server.URL())
+	r.api = pickyAbout{r.client, "xw81tt"}
+	r.restart()
+	hits := hitsOf("kq3v9z.com", "xw81tt.com", "zz98pp.com")
+	plan := r.tick(start, hits...)
+	if d := plan.Changes[0].Dropped; len(d) != 1 || d[0].Value != "xw81tt.com" {
 		t.Errorf("dropped: %v", d)
 	}
+	var names []string
+	for _, found := range contents(State{Set: SetNames, Items: r.items(SetNames)}) {
+		names = append(names, found.Value)
+	}
+	if slices.Sort(names); !slices.Equal(names, []string{"kq3v9z.com", "zz98pp.com"}) {
+		t.Errorf("the set finds %q", names)
+	}
+}
+
+// pickyAbout refuses patterns that hold a word, and names the first.
+type pickyAbout struct {
+	API
+	word string
+}
+
+func (a pickyAbout) UpdateRegexPatternSet(ctx context.Context, in *wafv2.UpdateRegexPatternSetInput, o ...func(*wafv2.Options)) (*wafv2.UpdateRegexPatternSetOutput, error) {
+	for _, p := range in.RegularExpressionList {
+		if strings.Contains(*p.RegexString, a.word) {
+			return nil, &types.WAFInvalidParameterException{Parameter: p.RegexString, Message: aws.String("Error reason: The regular expression is not valid.")}
+		}
+	}
+	return a.API.UpdateRegexPatternSet(ctx, in, o...)
 }
 
 func TestTheEntryThatAWSNamesIsFoundExactly(t *testing.T) {
@@ -200,7 +244,7 @@ func TestTheEntryThatAWSNamesIsFoundExactly(t *testing.T) {
 		reason := "The parameter contains formatting that is not valid."
 		got, words, ok := refusedItem(fmt.Errorf("operation error: %w", &types.WAFInvalidParameterException{
 			Parameter: &parameter, Message: aws.String("Error reason: " + reason + ", field: X, parameter: " + parameter),
-		}), items)
+		}), nil, items)
 		if got != want || ok != (want != "") || ok && !strings.Contains(words, reason) {
 			t.Errorf("%q of %q is %q", parameter, items, got)
 		}
@@ -208,7 +252,7 @@ func TestTheEntryThatAWSNamesIsFoundExactly(t *testing.T) {
 	f("11.2.3.4/32", "11.2.3.4/32", "1.2.3.4/32", "11.2.3.4/32")
 	f("2001:0db8:0000:0001:0000:0000:0000:0000/64", "2001:db8:0:1::/64", "2001:db8::/64", "2001:db8:0:1::/64")
 	f("[RegexString="+pattern("a.com")+"]", pattern("a.com"), pattern("b.com"), pattern("a.com"))
-	f("Addresses", "", "1.2.3.4/32")
+	f("Addresses", "", "1.2.3.5/32", "1.2.3.4/32")
 }
 
 func TestWithoutCredentialsTheErrorSaysWhatToSet(t *testing.T) {
