@@ -54,6 +54,9 @@ func (l *SetList) UnmarshalYAML(unmarshal func(any) error) error {
 // maxNameSets is AWS's quota of regex pattern sets in an account and Region (adjustable; limits.html).
 const maxNameSets = 10
 
+// defaultBranches is what the zero Config means, too.
+const defaultBranches = 8
+
 // globalRegion is the only one that knows scope CLOUDFRONT (docs.aws.amazon.com/waf/latest/APIReference, Scope).
 const globalRegion = "us-east-1"
 
@@ -78,7 +81,7 @@ func (c Config) Validate() error {
 	if c.Interval < time.Second {
 		refuse("waf.interval: %v is too short: AWS allows one update a second, so 1s is the least", c.Interval)
 	}
-	if c.Branches < 2 || c.Branches > maxBranches {
+	if c.Branches != 0 && (c.Branches < 2 || c.Branches > maxBranches) {
 		refuse("waf.branches: %d is not between 2 and %d; the default is 8", c.Branches, maxBranches)
 	}
 	if n := len(c.NamesSet); n > maxNameSets {

@@ -88,7 +88,7 @@ func New(cfg Config, api API, j Journal, reg prometheus.Registerer, log *slog.Lo
 // Nothing is written in shadow mode, without Writer, or to a set that is not configured. A set that cannot be read
 // has no changes in the plan.
 func (u *Updater) RunOnce(ctx context.Context, hits []policy.Hit, exempt func(policy.Hit) bool, now time.Time) (Plan, error) {
-	plan := Plan{Time: now, Branches: u.cfg.Branches, Together: u.together}
+	plan := Plan{Time: now, Branches: cmp.Or(u.cfg.Branches, defaultBranches), Together: u.together}
 	plan.Desired, plan.Dropped = desire(hits, now)
 	if err := u.load(ctx); err != nil {
 		err := &Error{Class: ClassJournal, Err: err, Fix: "nothing is written while the ledger cannot be read"}
