@@ -175,8 +175,8 @@ func (x *exchange) bodyLength(status int, http10 bool) (int, error) {
 	return n, nil
 }
 
-// writeAnswer puts the head together as it goes on to the client.
-// Connection options of our own stand in own, and then nothing is said about chunks: they are for clients that close.
+// writeAnswer puts the head together as it goes on to the client. With a Connection option of our own (upgrade, close) the
+// connection is taken from fasthttp: then the head is for the wire, and whatever follows it is not in chunks.
 func (x *exchange) writeAnswer(status int, reason, own []byte) {
 	out := append(x.out[:0], "HTTP/1.1 "...)
 	out = strconv.AppendInt(out, int64(status), 10)

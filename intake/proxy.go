@@ -18,7 +18,8 @@ const bodyTimeout = 60 * time.Second
 // request by the way, and refuses one only where it is a current hit and the Snapshot says to block those.
 //
 // Of an answer, fasthttp writes the names of the few fields that it knows itself in their usual case (Server,
-// Content-Type, Content-Encoding, Content-Length, Set-Cookie, Transfer-Encoding), in front of the others.
+// Content-Type, Content-Encoding, Content-Length, Set-Cookie, Transfer-Encoding), and Set-Cookie behind the others. Interim
+// answers (1xx) end here: the proxy itself asks clients to continue.
 type Proxy struct {
 	server
 	cfg       ProxyConfig
@@ -70,13 +71,20 @@ func (p *Proxy) handle(ctx *fasthttp.RequestCtx) {
 	x.ctx = ctx
 	x.client, _ = ctx.Conn().(*watched)
 	x.client.readWithin(0) // the body has limits of its own
+	done := false
+	defer func() {
+		if !done && x.conn != nil { // a panic: x is lost to the pool, the connection must not be lost to everybody
+			x.conn.end()
+		}
+	}()
 	p.forward(x)
+	done = true
 	if !x.streaming {
 		x.done()
 	}
 }
 
-// broken answers after a panic. The exchange is lost to the pool.
+// broken answers after a panic.
 func (p *Proxy) broken(ctx *fasthttp.RequestCtx) {
 	refuse(ctx, fasthttp.StatusBadGateway, "the proxy failed")
 	ctx.SetConnectionClose()

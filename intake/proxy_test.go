@@ -485,3 +485,31 @@ func TestMetricsOfTheProxyCountItsFailures(t *testing.T) {
 	}
 	t.Error("no such metric")
 }
+
+func TestAPanicInTheProxyIs502AndLosesNoConnection(t *testing.T) {
+	app := newApplication(t)
+	app.answers(ok)
+	fix := newFixture(t)
+	p := NewProxy(ProxyConfig{
+		Upstream: app.addr, ConnectTimeout: time.Second, ResponseTimeout: time.Second, StreamTimeout: time.Second,
+		IdleTimeout: time.Second, UpstreamIdle: time.Second, MaxConnections: 10,
+	}, fix.Judge, fix.registry, fix.log)
+	whole := p.exchanges.New
+	p.exchanges.New = func() any {
+		x := whole().(*exchange)
+		x.answer = nil // as broken as can be, and only when the answer is there
+		return x
+	}
+	w := dial(t, serve(t, p))
+	for range 2 {
+		w.send(get + "\r\n")
+		if r, _ := w.response("GET"); r.StatusCode != 502 || !r.Close {
+			t.Errorf("got %s", r.Status)
+		}
+		w = dial(t, w.RemoteAddr().String())
+	}
+	waitFor(t, func() bool { return app.connectionsOpen() == 0 })
+	if got := p.panics.Load(); got != 2 {
+		t.Errorf("%d panics counted", got)
+	}
+}
