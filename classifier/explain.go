@@ -32,7 +32,7 @@ func (m *Model) Explain(n features.Name) Explanation {
 	for i, bin := range x.AppendBins(nil) {
 		effects[words[i]] += int32(m.linear.Weights[bin])
 	}
-	features.EachGram(n.Label, m.linear.Bits, func(gram string, _ int, bucket uint32) {
+	features.EachGram(n.Label, m.linear.Bits, func(gram string, bucket uint32) {
 		effects[gramWords(gram)] += int32(m.linear.Weights[features.NumBins+int(bucket)])
 	})
 	for what, effect := range effects {

@@ -1,0 +1,119 @@
+package classifier_test
+
+import (
+	"net/url"
+	"os"
+	"testing"
+
+	"referee/classifier"
+	"referee/features"
+)
+
+// benignNames are what Referers mostly hold: ordinary names of ordinary lengths.
+func benignNames() []features.Name {
+	labels := []string{
+		"google", "wikipedia", "stackoverflow", "theguardian", "deutschebahn", "booking", "lemonde", "mercadolibre",
+		"allegro", "heise", "bloomberg", "nationalgeographic", "craigslist", "weather", "leboncoin", "rakuten",
+		"bild", "marktplaats", "hurriyet", "index", "gazeta", "elpais", "corriere", "aftonbladet",
+		"uol", "globo", "indiatimes", "timesofindia", "sciencedirect", "researchgate", "springer", "academia",
+	}
+	names := make([]features.Name, len(labels))
+	for i, label := range labels {
+		names[i] = name(label+".com", label)
+	}
+	return names
+}
+
+func BenchmarkScoreOfABenignName(b *testing.B) {
+	m, names := load(b), benignNames()
+	b.ReportAllocs()
+	i := 0
+	for b.Loop() {
+		m.Score(names[i%len(names)])
+		i++
+	}
+}
+
+func BenchmarkJudgeOfACachedName(b *testing.B) {
+	c, names := classifier.NewCache(load(b), 1000), benignNames()
+	for range 2 {
+		for _, n := range names {
+			c.Judge(n)
+		}
+	}
+	b.ReportAllocs()
+	i := 0
+	for b.Loop() {
+		c.Judge(names[i%len(names)])
+		i++
+	}
+}
+
+func BenchmarkJudgeOfACachedNameInParallel(b *testing.B) {
+	c, names := classifier.NewCache(load(b), 1000), benignNames()
+	for range 2 {
+		for _, n := range names {
+			c.Judge(n)
+		}
+	}
+	b.ReportAllocs()
+	b.RunParallel(func(pb *testing.PB) {
+		for i := 0; pb.Next(); i++ {
+			c.Judge(names[i%len(names)])
+		}
+	})
+}
+
+// BenchmarkYardstickURLParse is what the standard library takes to parse the same names as URLs: the other figures are
+// best read as ratios to it.
+func BenchmarkYardstickURLParse(b *testing.B) {
+	names := benignNames()
+	urls := make([]string, len(names))
+	for i, n := range names {
+		urls[i] = "https://www." + n.Domain + "/"
+	}
+	b.ReportAllocs()
+	i := 0
+	for b.Loop() {
+		if _, err := url.Parse(urls[i%len(urls)]); err != nil {
+			b.Fatal(err)
+		}
+		i++
+	}
+}
+
+func BenchmarkTail(b *testing.B) {
+	m := load(b)
+	scores := make([]float32, 64)
+	for i := range scores {
+		scores[i] = float32(i)/4 - 10
+	}
+	b.ReportAllocs()
+	i := 0
+	for b.Loop() {
+		m.Tail(scores[i%len(scores)])
+		i++
+	}
+}
+
+func BenchmarkParseOfTheModelFile(b *testing.B) {
+	data, err := os.ReadFile("default.model")
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := classifier.Parse(data); err != nil {
+			b.Fatal(err)
+		}
+	}
+}
+
+func load(tb testing.TB) *classifier.Model {
+	tb.Helper()
+	m, err := classifier.Default()
+	if err != nil {
+		tb.Fatal(err)
+	}
+	return m
+}
