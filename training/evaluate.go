@@ -93,12 +93,14 @@ func Evaluate(score func(label string) float32, sets []Set, kinds Kinds, familie
 		names := make([]scored, len(set.Names))
 		for i, n := range set.Names {
 			names[i] = scored{Entry: n, score: score(n.Label)}
-			if set.Role == Generated {
+			switch set.Role {
+			case Generated:
 				names[i].group = group(n.Group, kinds[n.Group], families)
 				e.families[n.Group] = append(e.families[n.Group], names[i].score)
 				e.generated = append(e.generated, names[i])
-			} else if set.Role == Clean {
+			case Clean:
 				e.clean = append(e.clean, names[i])
+			case Benign: // is shown beside; no threshold comes from it
 			}
 		}
 		e.sets = append(e.sets, scoredSet{set.Name, set.Role, names})

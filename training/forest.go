@@ -29,9 +29,11 @@ type node struct {
 	share     float32 // of generated names among the rows that came here
 }
 
+// ForestTrees is the size of the baseline in a model card.
+const ForestTrees = 30
+
 const (
 	forestRows   = 20_000 // golearn copies and sorts a lot: more rows take minutes and gain little
-	forestTrees  = 30
 	treeRows     = 4_000
 	treeFeatures = 8
 	leastToSplit = 20 // rows
@@ -56,8 +58,8 @@ func lexicalRow(label string) [11]float64 {
 	}
 }
 
-// TrainForest grows the baseline on a sample of the corpus, half benign, half from the families, evenly.
-func TrainForest(c *Corpus, seed uint64) (*Forest, error) {
+// TrainForest grows a baseline of size trees on a sample of the corpus, half benign, half from the families, evenly.
+func TrainForest(c *Corpus, seed uint64, size int) (*Forest, error) {
 	random := rand.New(rand.NewPCG(seed, 2))
 	grid, attributes, err := forestRowsOf(c, random)
 	if err != nil {
@@ -65,7 +67,7 @@ func TrainForest(c *Corpus, seed uint64) (*Forest, error) {
 	}
 	_, rows := grid.Size()
 	f := &Forest{}
-	for range forestTrees {
+	for range size {
 		picked := random.Perm(rows)[:min(treeRows, rows)]
 		slices.Sort(picked)
 		seen := []base.Attribute{grid.AllClassAttributes()[0]}

@@ -64,7 +64,7 @@ func ReadList(path string, drops *Drops, each func(Entry)) error {
 	if err != nil {
 		return fmt.Errorf("list: %w", err)
 	}
-	defer file.Close()
+	defer file.Close() //nolint:errcheck // it was only read
 	in, err := decompressed(file)
 	if err != nil {
 		return fmt.Errorf("list %s: %w", path, err)

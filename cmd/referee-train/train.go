@@ -125,7 +125,7 @@ func measure(card *training.Card, corpus *training.Corpus, sets []training.Set, 
 	if card.Dev, err = training.EvaluateModel(card.Model, sets, kinds); err != nil {
 		return err
 	}
-	forest, err := training.TrainForest(corpus, seed)
+	forest, err := training.TrainForest(corpus, seed, training.ForestTrees)
 	if err != nil {
 		return err
 	}
