@@ -64,7 +64,7 @@ func ReadList(path string, drops *Drops, each func(Entry)) error {
 	if err != nil {
 		return fmt.Errorf("list: %w", err)
 	}
-	defer file.Close() //nolint:errcheck // it was only read
+	defer file.Close()
 	in, err := decompressed(file)
 	if err != nil {
 		return fmt.Errorf("list %s: %w", path, err)
