@@ -77,7 +77,7 @@ func TestAScoreAndACachedJudgementDoNotAllocate(t *testing.T) {
 func TestAFloodOfUniqueNamesLeavesTheUsualOnesInTheCache(t *testing.T) {
 	const (
 		size     = 5_000
-		requests = 300_000
+		requests = 400_000
 	)
 	zipf := rand.NewZipf(rand.New(rand.NewPCG(1, 1)), 1.1, 1, size-1)
 	names := make([]features.Name, size)
