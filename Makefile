@@ -6,7 +6,13 @@ VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo unk
 BUILD    := CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)'
 LINT     := $(GO) tool -modfile=tools/go.mod golangci-lint
 
-.PHONY: help run build test lint format bench model never-block clean
+# What the model is measured with: names and sources that it was not trained on.
+DEV_SETS := benign_stable_multi_year benign_tail_com_net_org benign_tail_fr_2017 benign_gov_edu benign_old_alexa_opendns \
+  benign_tranco_2026-08_sample hard_adtech hard_chinese hard_consonant_or_digit_mix hard_long_sld_ge20 hard_short_sld_le4 \
+  hard_shortener_vanity dga_known_families_unseen dga_unseen_families
+DEV_LISTS = $(foreach set,$(DEV_SETS),--set $(set)=$(CORPUS)/dev/$(set).tsv.gz)
+
+.PHONY: help run build test race lint format bench model evaluate never-block replay clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -31,10 +37,21 @@ format: ## gofumpt over the tree
 	$(LINT) fmt
 
 bench: ## time and allocations of parse, score and a whole /v1/check request, beside yardsticks
-	$(GO) test -run '^$$' -bench . -benchmem ./features ./classifier ./evidence ./policy ./intake
+	$(GO) test -run '^$$' -bench . -benchmem ./features ./classifier ./evidence ./policy ./intake ./ledger ./report ./waf
 
-model: build ## train the default model on the lists of CORPUS and write its card
-	$(BIN)/referee-train train --help >/dev/null
+model: build ## train the default model on the lists of CORPUS and write its card (a minute or two on 2 free cores)
+	$(BIN)/referee-train train --benign $(CORPUS)/train/benign.tsv.gz --dga $(CORPUS)/train/dga.tsv.gz \
+	  --sources $(CORPUS)/SOURCES.md --families $(CORPUS)/families.tsv --clean 'zonewalk_*' --folds 4 \
+	  $(DEV_LISTS) --out classifier/default.model --card docs/model-card.md
+
+evaluate: build ## measure the default model on the development lists of CORPUS
+	$(BIN)/referee-train evaluate --model classifier/default.model --families $(CORPUS)/families.tsv $(DEV_LISTS)
+
+never-block: build ## make the filter of popular names from the list of CORPUS
+	$(BIN)/referee-train never-block --list $(CORPUS)/popular_stable.txt.gz --out policy/popular.filter
+
+replay: ## replay real Referers beside a planted attack, and list what is flagged and caught
+	$(GO) test ./cmd/referee -run RealReferers -count=1 -v
 
 clean: ## remove what was built
 	rm -rf $(BIN)
