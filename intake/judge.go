@@ -62,11 +62,12 @@ type Judge struct {
 	panics   throttle
 	parsers  sync.Pool // of *features.Parser
 	counts   counts
+	traffic  *traffic
 }
 
 // NewJudge makes a Judge that offers its sightings to q. Until the first Swap it lets everything pass unjudged.
 func NewJudge(q *evidence.Queue, reg prometheus.Registerer, log *slog.Logger, now func() time.Time) *Judge {
-	j := &Judge{queue: q, now: now, log: log, parsers: sync.Pool{New: func() any { return new(features.Parser) }}}
+	j := &Judge{queue: q, now: now, log: log, traffic: newTraffic(), parsers: sync.Pool{New: func() any { return new(features.Parser) }}}
 	j.register(reg)
 	return j
 }
@@ -119,6 +120,9 @@ func (j *Judge) Judge(via Via, referer []byte, client netip.Addr) (out Judgement
 
 	if s.Policy.ExemptClient(client) {
 		client = netip.Addr{}
+	}
+	if out.Verdict != policy.DGA {
+		j.traffic.add(client)
 	}
 	if reason != features.Named {
 		j.counts.reasons[reason].Add(1)

@@ -64,9 +64,9 @@ func (l *Ledger) Propose(ctx context.Context, g waf.Generation) (id int64, err e
 	added, removed := difference(g.Before, g.After)
 	err = l.transact(ctx, "propose", func(tx *sql.Tx) error {
 		res, err := tx.ExecContext(ctx, `INSERT INTO generations
-			(time, kind, outcome, error, why, model, config, items, added, removed, body)
-			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
-			nanos(g.Time), string(g.Set), string(g.Outcome), g.Error, g.Why, g.Model, g.Config, len(g.After), added, removed, data)
+			(time, kind, outcome, error, why, model, config, items, added, removed, entries_added, body)
+			VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)`,
+			nanos(g.Time), string(g.Set), string(g.Outcome), g.Error, g.Why, g.Model, g.Config, len(g.After), added, removed, g.Adds, data)
 		if err != nil {
 			return err
 		}
@@ -90,7 +90,7 @@ func (l *Ledger) Settle(ctx context.Context, id int64, outcome waf.Outcome, mess
 	})
 }
 
-const generationColumns = `id, time, kind, outcome, error, why, model, config, items, added, removed`
+const generationColumns = `id, time, kind, outcome, error, why, model, config, items, added, removed, entries_added`
 
 // Latest returns the newest generation of each set that did not fail, with its lists.
 func (l *Ledger) Latest(ctx context.Context) ([]waf.Generation, error) {
@@ -115,8 +115,8 @@ func (l *Ledger) Generation(ctx context.Context, id int64) (waf.Generation, erro
 // Change is a generation as a history shows it: with the sizes of its lists in place of the lists.
 type Change struct {
 	waf.Generation     // Before, After and Entries are nil: see Ledger.Generation
-	Items          int // in the set after it
-	Added, Removed int
+	Items          int // in the set after it: patterns or CIDRs
+	Added, Removed int // of them; Adds counts entries
 }
 
 // Generations returns at most limit generations journaled at since or later, the newest first. A limit of 0 means all.
@@ -140,7 +140,7 @@ func scanGeneration(rows *sql.Rows) (waf.Generation, error) {
 func (c *Change) scan(rows *sql.Rows, more ...any) error {
 	var at int64
 	err := rows.Scan(append([]any{&c.ID, &at, &c.Set, &c.Outcome, &c.Error, &c.Why, &c.Model, &c.Config,
-		&c.Items, &c.Added, &c.Removed}, more...)...)
+		&c.Items, &c.Added, &c.Removed, &c.Adds}, more...)...)
 	c.Time = fromNanos(at)
 	return err
 }

@@ -92,6 +92,25 @@ var migrations = [...]string{
 	CREATE INDEX generations_by_time ON generations (time);
 	CREATE INDEX generations_standing ON generations (kind, id) WHERE outcome <> 'failed';
 	`,
+	// What the owner orders, and what the updater must show to those who look from outside.
+	`
+	ALTER TABLE generations ADD COLUMN entries_added INTEGER NOT NULL DEFAULT 0; -- hits, where added counts items
+
+	CREATE TABLE orders (
+		id      INTEGER PRIMARY KEY AUTOINCREMENT,
+		time    INTEGER NOT NULL,
+		verb    TEXT NOT NULL, -- waf.Verb
+		until   INTEGER NOT NULL, -- when it counts no more; 0: never
+		carried INTEGER NOT NULL DEFAULT 0,
+		body    TEXT NOT NULL -- JSON of waf.Order
+	) STRICT;
+	CREATE INDEX orders_standing ON orders (until) WHERE carried = 0;
+
+	CREATE TABLE troubles (
+		kind TEXT PRIMARY KEY, -- waf.SetKind
+		body TEXT NOT NULL     -- JSON of waf.Trouble
+	) STRICT, WITHOUT ROWID;
+	`,
 }
 
 const version = len(migrations)

@@ -27,6 +27,8 @@ type keeper struct {
 	decided   *policy.Hits                // what the evidence says
 	published atomic.Pointer[policy.Hits] // what the ledger has too
 	pending   *ledger.Batch               // given to the ledger, not yet known to be there
+	changes   int                         // decisions published since the last look at the sets was asked for
+	batched   chan struct{}               // asks for one before the interval is over
 	metrics   keeperMetrics
 }
 
@@ -36,7 +38,7 @@ func newKeeper(ctx context.Context, s *Sidecar) (*keeper, error) {
 	if err != nil {
 		return nil, err
 	}
-	k := &keeper{s: s, state: evidence.New(s.config.Evidence, key), metrics: newKeeperMetrics(s.registry)}
+	k := &keeper{s: s, batched: make(chan struct{}, 1), state: evidence.New(s.config.Evidence, key), metrics: newKeeperMetrics(s.registry)}
 	for row, err := range s.ledger.Evidence(ctx) {
 		if err != nil {
 			return nil, fmt.Errorf("restore evidence: %w", err)
@@ -145,8 +147,16 @@ func (k *keeper) settle(err error) {
 		k.s.health.set("ledger", nil)
 	}
 	k.tell(k.pending.Decisions)
+	changes := len(k.pending.Decisions)
 	k.pending = nil
 	k.publish()
+	if k.changes += changes; k.s.config.WAF.Batch > 0 && k.changes >= k.s.config.WAF.Batch {
+		k.changes = 0
+		select {
+		case k.batched <- struct{}{}:
+		default: // asked for already
+		}
+	}
 	k.metrics.observe(k.state.Sizes(), k.decided)
 }
 

@@ -19,6 +19,7 @@ func (s *Sidecar) reconcile(ctx context.Context) {
 		s.health.set("waf", err)
 		select {
 		case <-tick.C:
+		case <-s.keeper.batched: // so many decisions that the interval is too long
 		case <-ctx.Done():
 			return
 		}

@@ -161,14 +161,18 @@ func (s *Sidecar) newUpdater(ctx context.Context) (*waf.Updater, error) {
 		cfg.Mode = waf.ModeShadow
 		s.log.Warn("enforce mode writes nothing to AWS here: that needs waf.writer and a usable data-dir")
 	}
-	if !cfg.Configured() {
-		return waf.New(cfg, nil, s.ledger, s.registry, s.log)
+	var api waf.API
+	if cfg.Configured() {
+		var err error
+		if api, err = waf.NewAPI(ctx, cfg); err != nil {
+			return nil, err
+		}
 	}
-	api, err := waf.NewAPI(ctx, cfg)
-	if err != nil {
-		return nil, err
+	updater, err := waf.New(cfg, api, s.ledger, s.registry, s.log)
+	if err == nil {
+		updater.Measure(s.judge.Traffic)
 	}
-	return waf.New(cfg, api, s.ledger, s.registry, s.log)
+	return updater, err
 }
 
 // Run serves until ctx ends, then drains: readiness fails for shutdown.delay, listeners close, requests under way finish

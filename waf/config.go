@@ -27,15 +27,21 @@ type Config struct {
 	// Credentials replace those of the AWS environment, for an emulator that wants some and looks at none.
 	Credentials aws.CredentialsProvider `yaml:"-" kong:"-"`
 
-	Writer   bool          `yaml:"writer" default:"false" help:"Let this process write the sets in enforce mode: opt-in, because two writers with evidence of their own would undo each other's work."`
-	Scope    string        `yaml:"scope" default:"REGIONAL" help:"REGIONAL for a web ACL on a load balancer, CLOUDFRONT for one on a distribution, because AWS keeps their sets apart."`
-	Region   string        `yaml:"region" help:"Region of the sets; by default that of their ARNs, else what the AWS environment says."`
-	Endpoint string        `yaml:"endpoint" help:"Base URL of another WAFv2 endpoint, because emulators and VPC endpoints have addresses of their own."`
-	NamesSet SetList       `yaml:"names-set" placeholder:"NAME/ID" help:"Regex pattern sets for flagged names, 1 to 10, as NAME/ID or ARN: each holds about 80 names, and Referee owns what is in them."`
-	IPv4Set  string        `yaml:"ipv4-set" name:"ipv4-set" placeholder:"NAME/ID" help:"IP set for flagged IPv4 clients, as NAME/ID or ARN: Referee owns what is in it."`
-	IPv6Set  string        `yaml:"ipv6-set" name:"ipv6-set" placeholder:"NAME/ID" help:"IP set for flagged IPv6 clients, as NAME/ID or ARN: Referee owns what is in it."`
-	Branches int           `yaml:"branches" default:"8" help:"Alternation branches in a pattern, up to 10: AWS refuses a large number and does not say which, so 8 is on the safe side and 10 holds a tenth more names."`
-	Interval time.Duration `yaml:"interval" default:"10s" help:"Time between two looks at the sets, because AWS allows one update a second to a whole account."`
+	Writer     bool          `yaml:"writer" default:"false" help:"Let this process write the sets in enforce mode: opt-in, because two writers with evidence of their own would undo each other's work."`
+	Scope      string        `yaml:"scope" default:"REGIONAL" help:"REGIONAL for a web ACL on a load balancer, CLOUDFRONT for one on a distribution, because AWS keeps their sets apart."`
+	Region     string        `yaml:"region" help:"Region of the sets; by default that of their ARNs, else what the AWS environment says."`
+	Endpoint   string        `yaml:"endpoint" help:"Base URL of another WAFv2 endpoint, because emulators and VPC endpoints have addresses of their own."`
+	NamesSet   SetList       `yaml:"names-set" placeholder:"NAME/ID" help:"Regex pattern sets for flagged names, 1 to 10, as NAME/ID or ARN: each holds about 80 names, and Referee owns what is in them."`
+	IPv4Set    string        `yaml:"ipv4-set" name:"ipv4-set" placeholder:"NAME/ID" help:"IP set for flagged IPv4 clients, as NAME/ID or ARN: Referee owns what is in it."`
+	IPv6Set    string        `yaml:"ipv6-set" name:"ipv6-set" placeholder:"NAME/ID" help:"IP set for flagged IPv6 clients, as NAME/ID or ARN: Referee owns what is in it."`
+	Branches   int           `yaml:"branches" default:"8" help:"Alternation branches in a pattern, up to 10: AWS refuses a large number and does not say which, so 8 is on the safe side and 10 holds a tenth more names."`
+	SharedSets bool          `yaml:"shared-sets" default:"false" help:"Keep entries of other writers in the sets for ever, for sets that several tools fill: then a lost ledger leaves Referee's own entries there too."`
+	MaxAdds    int           `yaml:"max-adds" default:"1000" help:"Entries that may be added within an hour, over all sets, those of the highest rank first; 0 is no limit. Whatever goes wrong here goes wrong slowly."`
+	MaxShare   float64       `yaml:"max-share" default:"0.005" help:"Share of the last hour's requests without a flagged Referer that may come from the clients to be blocked: above it, no client is added and an alert is raised. 0 is no limit."`
+	Approve    string        `yaml:"approve" default:"auto" enum:"auto,manual" help:"manual adds nothing before referee waf approve; what stands leaves when it expires all the same."`
+	Webhook    string        `yaml:"webhook" help:"URL that is told, as Slack takes it, what waits for approval, what a limit held, and what broke. It is a secret: prefer the variable."`
+	Batch      int           `yaml:"batch" default:"100" help:"New decisions that are worth a look at the sets before the interval is over."`
+	Interval   time.Duration `yaml:"interval" default:"10s" help:"Time between two looks at the sets, because AWS allows one update a second to a whole account."`
 }
 
 // SetList is one set or several.
@@ -83,6 +89,20 @@ func (c Config) Validate() error {
 	}
 	if c.Branches != 0 && (c.Branches < 2 || c.Branches > maxBranches) {
 		refuse("waf.branches: %d is not between 2 and %d; the default is 8", c.Branches, maxBranches)
+	}
+	switch c.Approve {
+	case "", "auto", "manual":
+	default:
+		refuse("waf.approve: %q is neither auto nor manual", c.Approve)
+	}
+	if c.MaxAdds < 0 {
+		refuse("waf.max-adds: %d is no number of entries; 0 is no limit", c.MaxAdds)
+	}
+	if !(c.MaxShare >= 0 && c.MaxShare <= 1) {
+		refuse("waf.max-share: %v is not a share from 0 to 1; 0 is no limit", c.MaxShare)
+	}
+	if u, err := url.Parse(c.Webhook); c.Webhook != "" && (err != nil || u.Host == "" || !strings.HasPrefix(u.Scheme, "http")) {
+		refuse("waf.webhook: it is not a URL such as https://hooks.slack.com/services/…") // not shown: it is a secret
 	}
 	if n := len(c.NamesSet); n > maxNameSets {
 		refuse("waf.names-set: %d sets are more than the %d that AWS allows an account", n, maxNameSets)

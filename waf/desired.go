@@ -75,15 +75,12 @@ func (e Entry) hit() policy.Hit {
 	return policy.Hit{Kind: policy.KindClient, Client: p}
 }
 
-// rank sorts entries, the first to get a place first: hits by rank, what was adopted behind them. Of entries of the
+// rank sorts entries, the first to get a place first: what is foreign, hits by rank, what was adopted. Of entries of the
 // same value the first stays, with the latest expiry among them.
 func rank(entries []Entry) []Entry {
 	slices.SortStableFunc(entries, func(a, b Entry) int {
-		if a.Adopted != b.Adopted {
-			if b.Adopted {
-				return -1
-			}
-			return 1
+		if ca, cb := class(a), class(b); ca != cb {
+			return ca - cb
 		}
 		return cmp.Or(cmp.Compare(b.Rank, a.Rank), strings.Compare(a.Value, b.Value))
 	})
@@ -100,6 +97,16 @@ func rank(entries []Entry) []Entry {
 		kept = append(kept, e)
 	}
 	return kept
+}
+
+func class(e Entry) int {
+	switch {
+	case e.Foreign:
+		return 0
+	case e.Adopted:
+		return 2
+	}
+	return 1
 }
 
 // validHost says whether h is a registered name in the A-label form that Referers are matched in: at least two labels

@@ -34,6 +34,7 @@ type Generation struct {
 	Before  []string  `json:"before"` // the set's items (patterns or CIDRs) as read from AWS
 	After   []string  `json:"after"`
 	Entries []Entry   `json:"entries"` // what After is made from
+	Adds    int       `json:"adds"`    // of Entries, those that Before does not have
 	Why     string    `json:"why"`     // one sentence: "2 added, 1 expired"
 	Model   string    `json:"model"`
 	Config  string    `json:"config"`
@@ -48,7 +49,8 @@ type Entry struct {
 	Rank    float64   `json:"rank"`
 	Expires time.Time `json:"expires"`
 	Adopted bool      `json:"adopted,omitempty"` // found in the set, known to no hit
-	Raw     bool      `json:"raw,omitempty"`     // an adopted pattern that is not of Referee's form
+	Raw     bool      `json:"raw,omitempty"`     // a pattern as it was found: not of Referee's form, or foreign
+	Foreign bool      `json:"foreign,omitempty"` // in a shared set, and not Referee's: it is never taken out
 }
 
 // Journal is written before AWS is. Propose must be durable when it returns.
@@ -58,4 +60,16 @@ type Journal interface {
 	// Latest returns the newest generation of each set that was Planned, Written or Shadow, for reconciling at a start.
 	// It says which items are known, until when each entry may stay, and what was about to leave.
 	Latest(ctx context.Context) ([]Generation, error)
+	// Added sums up Generation.Adds of what was planned or written after since.
+	Added(ctx context.Context, since time.Time) (int, error)
+
+	// Orders returns the orders that still count at now and have not been carried out.
+	Orders(ctx context.Context, now time.Time) ([]Order, error)
+	// Order adds one, durably, and returns its id.
+	Order(ctx context.Context, o Order) (id int64, err error)
+	// Carried marks an order as carried out.
+	Carried(ctx context.Context, id int64) error
+
+	// Trouble keeps why a set is left alone, for those who look from outside; nil: it is not.
+	Trouble(ctx context.Context, set SetKind, t *Trouble) error
 }

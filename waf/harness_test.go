@@ -54,6 +54,9 @@ func hitsOf(domains ...string) []policy.Hit {
 type memory struct {
 	mu          sync.Mutex
 	generations []Generation
+	orders      []Order
+	carried     map[int64]bool
+	troubles    map[SetKind]*Trouble
 	broken      error // what every call returns
 	settling    error // what Settle returns
 }
@@ -97,6 +100,56 @@ func (m *memory) Latest(context.Context) ([]Generation, error) {
 		out = append(out, g)
 	}
 	return out, m.broken
+}
+
+func (m *memory) Added(_ context.Context, since time.Time) (n int, _ error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, g := range m.generations {
+		if g.Time.After(since) && (g.Outcome == Planned || g.Outcome == Written) {
+			n += g.Adds
+		}
+	}
+	return n, m.broken
+}
+
+func (m *memory) Orders(_ context.Context, now time.Time) (all []Order, _ error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	for _, o := range m.orders {
+		if !m.carried[o.ID] && (o.Until.IsZero() || now.Before(o.Until)) {
+			all = append(all, o)
+		}
+	}
+	return all, m.broken
+}
+
+func (m *memory) Order(_ context.Context, o Order) (int64, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	o.ID = int64(len(m.orders)) + 1
+	m.orders = append(m.orders, o)
+	return o.ID, m.broken
+}
+
+func (m *memory) Carried(_ context.Context, id int64) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.carried == nil {
+		m.carried = map[int64]bool{}
+	}
+	m.carried[id] = true
+	return m.broken
+}
+
+func (m *memory) Trouble(_ context.Context, kind SetKind, t *Trouble) error {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.troubles == nil {
+		m.troubles = map[SetKind]*Trouble{}
+	}
+	m.troubles[kind] = t
+	return m.broken
 }
 
 // outcomes lists how the generations of a set ended, in order.

@@ -13,13 +13,16 @@ type metrics struct {
 	generations *prometheus.CounterVec
 	errors      *prometheus.CounterVec
 	success     prometheus.Gauge
+	breaker     *prometheus.GaugeVec // set
+	held        *prometheus.GaugeVec // why
+	collateral  prometheus.Gauge
 }
 
 func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 	m := &metrics{
 		entries: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "referee_waf_entries",
-			Help: "Entries of a WAF set: planned for it, applied: in it after the tick, waiting for room, dropped as not acceptable.",
+			Help: "Entries of a WAF set: planned for it, applied: in it after the tick, waiting for room, postponed by a limit or the owner, dropped as not acceptable.",
 		}, []string{"set", "state"}),
 		capacity: prometheus.NewGaugeVec(prometheus.GaugeOpts{
 			Name: "referee_waf_set_used_ratio",
@@ -33,6 +36,18 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 			Name: "referee_waf_errors_total",
 			Help: "Ticks that a WAF set could not be brought to its desired state, by class.",
 		}, []string{"class"}),
+		breaker: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "referee_waf_breaker_open",
+			Help: "1 while a WAF set is left alone because of an error that no repetition mends.",
+		}, []string{"set"}),
+		held: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "referee_waf_held",
+			Help: "1 while additions are held back: by the owner's word, for his approval, by max-adds or by max-share.",
+		}, []string{"by"}),
+		collateral: prometheus.NewGauge(prometheus.GaugeOpts{
+			Name: "referee_waf_collateral_ratio",
+			Help: "Share of the last hour's requests without a flagged Referer that came from the clients to be blocked.",
+		}),
 		success: prometheus.NewGauge(prometheus.GaugeOpts{
 			Name: "referee_waf_last_success_timestamp_seconds",
 			Help: "Unix time of the last tick without an error in any set.",
@@ -40,7 +55,8 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 	}
 	err := errors.Join(
 		register(reg, &m.entries), register(reg, &m.capacity), register(reg, &m.generations),
-		register(reg, &m.errors), register(reg, &m.success))
+		register(reg, &m.errors), register(reg, &m.success), register(reg, &m.breaker), register(reg, &m.held),
+		register(reg, &m.collateral))
 	for _, class := range classes() {
 		m.errors.WithLabelValues(string(class))
 	}
@@ -68,6 +84,7 @@ func (m *metrics) observe(c Changes) {
 	set("planned", len(c.Entries))
 	set("applied", applied)
 	set("waiting", len(c.Waiting))
+	set("postponed", len(c.Postponed))
 	set("dropped", len(c.Dropped))
 	m.capacity.WithLabelValues(string(c.Set)).Set(float64(len(c.After)) / float64(c.Room))
 }

@@ -24,6 +24,8 @@ type State struct {
 	Items []string   `json:"items"` // patterns or CIDRs, canonical; none when the set is not configured
 	Sets  int        `json:"sets"`  // how many AWS sets it is spread over; 0 counts as one
 	Last  Generation `json:"-"`     // the newest, written or not; zero when there is none
+
+	foreign map[string]bool // items that are not Referee's, in a shared set
 }
 
 // Plan compares what the sets hold with what the hits ask for. It does nothing but compute: the same plan yields the
@@ -42,6 +44,8 @@ type State struct {
 //	yes         no      an item, but no entry      removed: an earlier generation took it out and did not see it go
 //	yes         no      no                         adopted: stays for the default expiry
 //
+// In a shared set one line goes before all others: what is in the set and was never Referee's stays, as foreign.
+//
 // What is to stand in the set then gets its place by rank; for what there is no room, waits.
 type Plan struct {
 	Time     time.Time `json:"time"`
@@ -58,24 +62,28 @@ type Plan struct {
 
 	// Barred says why an entry may not stand in its set: it is exempt, or AWS refused it. Empty when it may.
 	Barred func(Entry) string `json:"-"`
+
+	Shared bool `json:"-"` // the sets are: see Config.SharedSets
 }
 
 // Changes are what a plan would make of one set.
 type Changes struct {
-	Set     SetKind   `json:"set"`
-	Before  []string  `json:"before"`
-	After   []string  `json:"after"`
-	Entries []Entry   `json:"entries"` // what After is made from, by rank
-	Add     []Entry   `json:"add"`     // in Entries and not in the set
-	Adopt   []Entry   `json:"adopt"`   // in the set and known to nobody until now
-	Remove  []Removal `json:"remove"`
-	Waiting []Entry   `json:"waiting"` // wanted, but the set is full of higher ranks
-	Dropped []Dropped `json:"dropped"` // wanted and barred, or its pattern does not find exactly its names
-	Present int       `json:"present"` // entries in the set before
-	Room    int       `json:"room"`    // items that the set takes
-	Refused string    `json:"refused,omitempty"`
-	Held    string    `json:"held,omitempty"`    // why After is not to be written; empty when it is
-	Outcome Outcome   `json:"outcome,omitempty"` // what became of it; empty when there was nothing to do
+	Set       SetKind     `json:"set"`
+	Before    []string    `json:"before"`
+	After     []string    `json:"after"`
+	Entries   []Entry     `json:"entries"` // what After is made from, by rank
+	Add       []Entry     `json:"add"`     // in Entries and not in the set
+	Adopt     []Entry     `json:"adopt"`   // in the set and known to nobody until now
+	Remove    []Removal   `json:"remove"`
+	Waiting   []Entry     `json:"waiting"`             // wanted, but the set is full of higher ranks
+	Postponed []Postponed `json:"postponed,omitempty"` // wanted, and a policy does not let them in now
+	Dropped   []Dropped   `json:"dropped"`             // wanted and barred, or its pattern does not find exactly its names
+	Present   int         `json:"present"`             // entries in the set before
+	Room      int         `json:"room"`                // items that the set takes
+	Limited   bool        `json:"limited,omitempty"`   // max-adds postponed some
+	Refused   string      `json:"refused,omitempty"`
+	Held      string      `json:"held,omitempty"`    // why After is not to be written; empty when it is
+	Outcome   Outcome     `json:"outcome,omitempty"` // what became of it; empty when there was nothing to do
 }
 
 // Removal is an entry that leaves a set.
@@ -88,11 +96,12 @@ type Removal struct {
 type Cause string
 
 const (
-	Expired  Cause = "expired"
-	Barred   Cause = "barred"    // exempt, or refused by AWS
-	Released Cause = "released"  // an earlier generation took it out and did not see it go
-	Outdone  Cause = "displaced" // the set is full of higher ranks
-	Gone     Cause = "gone"      // its hit is no longer there, and nothing says why
+	Expired   Cause = "expired"
+	Barred    Cause = "barred"    // exempt, unblocked, or refused by AWS
+	Released  Cause = "released"  // an earlier generation took it out and did not see it go
+	Outdone   Cause = "displaced" // the set is full of higher ranks
+	Withdrawn Cause = "withdrawn" // the owner wants all out
+	Gone      Cause = "gone"      // its hit is no longer there, and nothing says why
 )
 
 // Changed says whether the set would be another one.
@@ -112,10 +121,11 @@ func (c Changes) Why() string {
 	}
 	say(len(c.Add), "added")
 	say(len(c.Adopt), "adopted")
-	for _, cause := range []Cause{Expired, Barred, Released, Outdone, Gone} {
+	for _, cause := range []Cause{Expired, Barred, Withdrawn, Released, Outdone, Gone} {
 		say(count[cause], string(cause))
 	}
 	say(len(c.Waiting), "waiting")
+	say(len(c.Postponed), "postponed")
 	say(len(c.Dropped), "dropped")
 	if len(parts) == 0 {
 		return "nothing changed"
@@ -142,6 +152,9 @@ func (p Plan) Calculate() Plan {
 }
 
 func (p Plan) changes(s State) Changes {
+	if p.Shared {
+		s.foreign = s.notOurs(p.Time)
+	}
 	in := contents(s)
 	prop := p.propose(s, in)
 	for _, apply := range p.Policies {
@@ -149,14 +162,65 @@ func (p Plan) changes(s State) Changes {
 	}
 	c := Changes{
 		Set: s.Set, Before: s.Items, Present: len(in), Adopt: prop.Adopt, Remove: prop.Remove, Dropped: prop.Dropped,
-		Refused: prop.Refused, Held: prop.Held,
+		Refused: prop.Refused, Held: prop.Held, Postponed: prop.Postponed,
 	}
 	c.Room = maxAddresses
 	if s.Set == SetNames {
 		c.Room = maxPatterns * max(1, s.Sets)
 	}
-	c.give(rank(prop.Want), in, packer{c.Room, cmp.Or(p.Branches, maxBranches), p.Together})
+	pack := packer{c.Room, cmp.Or(p.Branches, maxBranches), p.Together}
+	whole := c
+	whole.give(rank(prop.Want), in, pack)
+	if prop.mostAdds < 0 || len(whole.Add) <= prop.mostAdds {
+		return whole
+	}
+	// The places go to the highest ranks. What would have had one and may not is postponed, and nothing takes it instead.
+	c.Limited = true
+	mayAdd := map[string]bool{}
+	for i, e := range whole.Add {
+		if mayAdd[e.id()] = i < prop.mostAdds; i >= prop.mostAdds {
+			c.Postponed = append(c.Postponed, Postponed{Entry: e, Why: prop.addsWhy})
+		}
+	}
+	for _, e := range whole.Waiting {
+		if !prop.in[e.id()] {
+			c.Waiting = append(c.Waiting, e)
+		}
+	}
+	c.give(slices.DeleteFunc(rank(prop.Want), func(e Entry) bool { return !prop.in[e.id()] && !mayAdd[e.id()] }), in, pack)
 	return c
+}
+
+// visible is how long a set may be read as it was before a write: AWS says seconds to minutes.
+const visible = 3 * time.Minute
+
+// notOurs tells what in a shared set is foreign: what the newest generation says so of, and what it has never heard of.
+// Items that it was to take out are Referee's still while it is not known to be written, or just was. One in shadow mode
+// put nothing in.
+func (s State) notOurs(now time.Time) map[string]bool {
+	ours := map[string]bool{}
+	if s.Last.Outcome != Written || now.Sub(s.Last.Time) < visible {
+		for _, item := range s.Last.Before {
+			ours[item] = true
+		}
+	}
+	if s.Last.Outcome != Shadow {
+		for _, item := range s.Last.After {
+			ours[item] = true
+		}
+	}
+	for _, e := range s.Last.Entries {
+		if e.Foreign {
+			delete(ours, e.Value)
+		}
+	}
+	foreign := map[string]bool{}
+	for _, item := range s.Items {
+		if !ours[item] {
+			foreign[item] = true
+		}
+	}
+	return foreign
 }
 
 // content is one entry in a set, and the item that holds it.
@@ -170,6 +234,10 @@ type content struct {
 func contents(s State) []content {
 	in := make([]content, 0, len(s.Items))
 	for _, item := range s.Items {
+		if s.foreign[item] {
+			in = append(in, content{Entry{Kind: s.Set, Value: item, Raw: s.Set == SetNames, Foreign: true}, item})
+			continue
+		}
 		if s.Set != SetNames {
 			in = append(in, content{Entry{Kind: s.Set, Value: item}, item})
 			continue
@@ -187,7 +255,10 @@ func contents(s State) []content {
 
 // propose follows the table of Plan.
 func (p Plan) propose(s State, in []content) Proposal {
-	prop := Proposal{Set: s.Set, Present: len(in)}
+	prop := Proposal{Set: s.Set, Present: len(in), in: map[string]bool{}, mostAdds: -1}
+	for _, found := range in {
+		prop.in[found.id()] = true
+	}
 	wanted := map[string]bool{}
 	for _, e := range p.Desired {
 		if e.Kind != s.Set {
@@ -213,6 +284,8 @@ func (p Plan) propose(s State, in []content) Proposal {
 			e = found.Entry
 		}
 		switch {
+		case found.Foreign:
+			prop.Want = append(prop.Want, found.Entry) // and if it is wanted too, it is not Referee's to take out
 		case wanted[e.id()]:
 		case p.Barred(e) != "":
 			prop.Remove = append(prop.Remove, Removal{e, Barred})

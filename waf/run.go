@@ -7,6 +7,9 @@ import (
 	"fmt"
 	"maps"
 	"referee/policy"
+	"slices"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
 )
 
 // run is one tick of one set.
@@ -16,7 +19,12 @@ type run struct {
 	plan          Plan // what all sets share
 	exempt        func(policy.Hit) bool
 	model, config string
+	standing      Standing
+	limits        []Policy // of all sets
 }
+
+// errStale is what a set is that AWS still shows as it was before our newest write.
+var errStale = errors.New("a write of ours is not visible yet")
 
 // errBarred stops a write at its last moment.
 var errBarred = errors.New("an entry became exempt while its update waited for its turn")
@@ -35,6 +43,9 @@ func (r *run) once(ctx context.Context) (*State, *Changes, error) {
 // attempt returns again when what it planned was overtaken, with the reason as the error.
 func (r *run) attempt(ctx context.Context) (_ *State, _ *Changes, again bool, _ error) {
 	was, err := r.read(ctx)
+	if errors.Is(err, errStale) {
+		return nil, nil, false, nil // the next tick sees it
+	}
 	if err != nil {
 		return nil, nil, false, err
 	}
@@ -42,17 +53,23 @@ func (r *run) attempt(ctx context.Context) (_ *State, _ *Changes, again bool, _ 
 	plan := r.plan
 	plan.Current = []State{state}
 	plan.Barred = r.barred
-	plan.Policies = r.policies()
+	plan.Policies, err = r.policies(ctx)
+	if err != nil {
+		return nil, nil, false, err
+	}
 	changes := plan.Calculate().Changes[0]
 
-	if err := r.abandon(ctx, changes); err != nil {
-		return &state, &changes, false, err
-	}
-	if !r.news(changes) {
+	// What an abandoned generation knew lives on in a new one, which is journaled before the old one is given up.
+	old := r.last[r.kind]
+	abandon := old.Outcome == Planned && !r.resumes(changes)
+	if !abandon && !r.news(changes) {
 		r.note(changes)
 		return &state, &changes, false, nil
 	}
 	g, err := r.propose(ctx, changes)
+	if err == nil && abandon {
+		err = r.abandon(ctx, old)
+	}
 	if err != nil {
 		return &state, &changes, false, err
 	}
@@ -62,7 +79,7 @@ func (r *run) attempt(ctx context.Context) (_ *State, _ *Changes, again bool, _ 
 	case !changes.Changed():
 		changes.Outcome, err = Written, r.settle(ctx, Written, "") // adopted entries got their expiry
 	default:
-		err = r.remotes[r.kind].put(ctx, was, changes.After, paced(r.updates, func() error { return r.recheck(g) }))
+		err = r.remotes[r.kind].put(ctx, was, changes.After, r.spend, paced(r.updates, func() error { return r.recheck(g) }))
 		changes.Outcome, again, err = r.judge(ctx, changes, err)
 	}
 	if err == nil {
@@ -72,8 +89,22 @@ func (r *run) attempt(ctx context.Context) (_ *State, _ *Changes, again bool, _ 
 }
 
 // policies are the modes and limits of this set.
-func (r *run) policies() []Policy {
-	policies := []Policy{KeepUnexplained}
+func (r *run) policies(ctx context.Context) ([]Policy, error) {
+	var policies []Policy
+	if len(r.standing.Force) == 0 {
+		policies = append(policies, KeepUnexplained)
+	}
+	policies = append(policies, r.limits...)
+	if r.cfg.Approve == "manual" {
+		policies = append(policies, AskFirst(r.standing.Approved, r.plan.Time))
+	}
+	if r.cfg.MaxAdds > 0 {
+		most, err := r.adds(ctx)
+		if err != nil {
+			return nil, err
+		}
+		policies = append(policies, most)
+	}
 	switch _, configured := r.remotes[r.kind]; {
 	case r.cfg.Mode != ModeEnforce:
 		policies = append(policies, Hold("shadow mode"))
@@ -82,7 +113,7 @@ func (r *run) policies() []Policy {
 	case !configured:
 		policies = append(policies, Hold("no set is configured: "+key(r.kind)+" is empty"))
 	}
-	return policies
+	return policies, nil
 }
 
 // read returns what AWS holds. It settles a generation that turns out to be written after all, though the process died
@@ -95,6 +126,9 @@ func (r *run) read(ctx context.Context) (reading, error) {
 	was, err := remotes.get(ctx, paced(r.reads, func() error { return nil }))
 	if err != nil {
 		return reading{}, r.fail(err)
+	}
+	if slices.ContainsFunc(was.parts, func(p part) bool { return slices.Contains(r.spent, aws.ToString(p.token)) }) {
+		return reading{}, errStale
 	}
 	if g := r.last[r.kind]; g.Outcome == Planned && sameItems(was.items, g.After) {
 		return was, r.settle(ctx, Written, "")
@@ -110,12 +144,13 @@ func (r *run) resumes(c Changes) bool {
 }
 
 // abandon gives up a generation that was not written and is overtaken.
-func (r *run) abandon(ctx context.Context, c Changes) error {
-	g := r.last[r.kind]
-	if g.Outcome != Planned || r.resumes(c) {
-		return nil
+func (r *run) abandon(ctx context.Context, g Generation) error {
+	err := r.journal.Settle(ctx, g.ID, Failed, cmp.Or(g.Error, "not written, or overwritten before it was seen"))
+	if err != nil {
+		return r.journalError(fmt.Errorf("giving up generation %d: %w", g.ID, err))
 	}
-	return r.settle(ctx, Failed, cmp.Or(g.Error, "not written, or overwritten before it was seen"))
+	r.metrics.generations.WithLabelValues(string(r.kind), string(Failed)).Inc()
+	return nil
 }
 
 // news says whether changes are to be journaled: the set would be another than the newest generation left it, or what
@@ -144,7 +179,7 @@ func (r *run) propose(ctx context.Context, c Changes) (Generation, error) {
 		return r.last[r.kind], nil
 	}
 	g := Generation{
-		Time: r.plan.Time, Set: r.kind, Before: c.Before, After: c.After, Entries: c.Entries, Why: c.Why(),
+		Time: r.plan.Time, Set: r.kind, Before: c.Before, After: c.After, Entries: c.Entries, Adds: len(c.Add), Why: c.Why(),
 		Model: r.model, Config: r.config, Outcome: Planned,
 	}
 	id, err := r.journal.Propose(ctx, g)
@@ -175,11 +210,23 @@ func (r *run) journalError(err error) error {
 	return &Error{Set: r.kind, Class: ClassJournal, Err: err, Fix: "nothing is written that the ledger does not hold"}
 }
 
+// spend remembers the lock token of a write of ours, the newest hundred of them.
+func (r *run) spend(token *string) {
+	r.spent = append(r.spent, aws.ToString(token))
+	r.spent = r.spent[max(0, len(r.spent)-100):]
+}
+
 func (r *run) fail(err error) error { return errorOf(r.kind, r.cfg.Scope, err) }
 
 // recheck reads back what is about to be sent and asks once more whether any of it is barred.
 func (r *run) recheck(g Generation) error {
-	for _, found := range contents(State{Set: g.Set, Items: g.After}) {
+	foreign := map[string]bool{}
+	for _, e := range g.Entries {
+		if e.Foreign {
+			foreign[e.Value] = true
+		}
+	}
+	for _, found := range contents(State{Set: g.Set, Items: g.After, foreign: foreign}) {
 		if why := r.barred(found.Entry); why != "" {
 			return fmt.Errorf("%w: %s: %s", errBarred, found.Value, why)
 		}
@@ -189,8 +236,11 @@ func (r *run) recheck(g Generation) error {
 
 // barred says why an entry may not be in the set, if so. Of a pattern that is not Referee's nobody can say.
 func (r *run) barred(e Entry) string {
+	if o, kept := r.standing.Kept[e.Value]; kept && !e.Foreign {
+		return fmt.Sprintf("kept out by order %d (%s)", o.ID, o.Verb)
+	}
 	switch {
-	case e.Raw:
+	case e.Raw || e.Foreign:
 		return ""
 	case r.exempt != nil && r.exempt(e.hit()):
 		return "exempt"

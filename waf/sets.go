@@ -41,8 +41,9 @@ func (all remotes) get(ctx context.Context, opts ...func(*wafv2.Options)) (readi
 	return was, nil
 }
 
-// put brings the sets to hold items together. Those that do so already are not written.
-func (all remotes) put(ctx context.Context, was reading, items []string, opts ...func(*wafv2.Options)) error {
+// put brings the sets to hold items together. Those that do so already are not written; wrote is told
+// the lock token of each that is.
+func (all remotes) put(ctx context.Context, was reading, items []string, wrote func(token *string), opts ...func(*wafv2.Options)) error {
 	for i, next := range spread(was.parts, items) {
 		if sameItems(was.parts[i].items, next) {
 			continue
@@ -50,6 +51,7 @@ func (all remotes) put(ctx context.Context, was reading, items []string, opts ..
 		if err := all[i].put(ctx, was.parts[i], next, opts...); err != nil {
 			return err
 		}
+		wrote(was.parts[i].token)
 	}
 	return nil
 }

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"net/netip"
 	"referee/policy"
 	"slices"
 	"time"
@@ -39,7 +40,11 @@ type Updater struct {
 	reads, updates *rate.Limiter
 	pause          time.Duration // the longest between two attempts at the start; it doubles
 
+	notices    *notices
+	traffic    Traffic
 	loaded     bool
+	breakers   map[SetKind]*breaker
+	spent      []string // lock tokens of our newest writes: a set that shows one is shown as it was
 	last       map[SetKind]Generation
 	quarantine map[SetKind]map[string]string // values that AWS refused, with its words
 	together   map[string]int                // of names whose pattern it refused: how many may share the next
@@ -63,6 +68,8 @@ func New(cfg Config, api API, j Journal, reg prometheus.Registerer, log *slog.Lo
 		last:       map[SetKind]Generation{},
 		quarantine: map[SetKind]map[string]string{},
 		together:   map[string]int{},
+		notices:    newNotices(cfg.Webhook, log),
+		breakers:   map[SetKind]*breaker{},
 	}
 	for _, kind := range kinds() {
 		refs, err := cfg.refs(kind)
@@ -79,6 +86,13 @@ func New(cfg Config, api API, j Journal, reg prometheus.Registerer, log *slog.Lo
 	return u, nil
 }
 
+// Traffic tells of a client's requests within about the last hour: how many came without a flagged Referer, and how many
+// such requests came from everybody.
+type Traffic func(client netip.Prefix) (unflagged, all float64)
+
+// Measure has the Updater ask t what the clients to be blocked send besides. Without it max-share limits nothing.
+func (u *Updater) Measure(t Traffic) { u.traffic = t }
+
 // RunOnce reads the sets, plans, and in enforce mode writes what differs, each generation journaled first. It returns
 // what it planned and what became of it, as far as it came, and the errors of all sets joined, each an *Error.
 //
@@ -86,19 +100,30 @@ func New(cfg Config, api API, j Journal, reg prometheus.Registerer, log *slog.Lo
 // Domain and Client only. Nil exempts nothing. Now decides what has expired.
 //
 // Nothing is written in shadow mode, without Writer, or to a set that is not configured. A set that cannot be read
-// has no changes in the plan.
+// has no changes in the plan. A set in trouble (see Trouble) is not even read until its next try.
 func (u *Updater) RunOnce(ctx context.Context, hits []policy.Hit, exempt func(policy.Hit) bool, now time.Time) (Plan, error) {
-	plan := Plan{Time: now, Branches: cmp.Or(u.cfg.Branches, defaultBranches), Together: u.together}
+	plan := Plan{Time: now, Branches: cmp.Or(u.cfg.Branches, defaultBranches), Together: u.together, Shared: u.cfg.SharedSets}
 	plan.Desired, plan.Dropped = desire(hits, now)
-	if err := u.load(ctx); err != nil {
+	standing, err := u.load(ctx, now)
+	if err != nil {
 		err := &Error{Class: ClassJournal, Err: err, Fix: "nothing is written while the ledger cannot be read"}
 		u.metrics.errors.WithLabelValues(string(err.Class)).Inc()
 		return plan, err
 	}
+	if len(standing.Restored) > 0 {
+		plan.Desired = rank(append(plan.Desired, standing.Restored...))
+	}
 	model, config := origin(hits)
+	limits := u.limits(plan.Desired, standing)
 	var errs []error
 	for _, kind := range kinds() {
-		r := &run{Updater: u, kind: kind, plan: plan, exempt: exempt, model: model, config: config}
+		if err := u.open(kind, now); err != nil {
+			errs = append(errs, err)
+			continue
+		}
+		r := &run{
+			Updater: u, kind: kind, plan: plan, exempt: exempt, model: model, config: config, standing: standing, limits: limits,
+		}
 		state, changes, err := r.once(ctx)
 		if state != nil {
 			plan.Current = append(plan.Current, *state)
@@ -108,12 +133,17 @@ func (u *Updater) RunOnce(ctx context.Context, hits []policy.Hit, exempt func(po
 				err = &Error{Set: kind, Class: ClassRefused, Err: errors.New(changes.Refused)}
 			}
 		}
+		failed, _ := errors.AsType[*Error](err)
+		u.trip(ctx, kind, failed, now)
 		if err != nil {
 			errs = append(errs, err)
-			if e, ok := errors.AsType[*Error](err); ok {
-				u.metrics.errors.WithLabelValues(string(e.Class)).Inc()
+			if failed != nil {
+				u.metrics.errors.WithLabelValues(string(failed.Class)).Inc()
 			}
 		}
+	}
+	if err := u.follow(ctx, plan, standing, now); err != nil {
+		errs = append(errs, err)
 	}
 	if len(errs) == 0 {
 		u.metrics.success.Set(float64(now.Unix()))
@@ -121,21 +151,24 @@ func (u *Updater) RunOnce(ctx context.Context, hits []policy.Hit, exempt func(po
 	return plan, errors.Join(errs...)
 }
 
-// load takes over what the journal knows, once.
-func (u *Updater) load(ctx context.Context) error {
-	if u.loaded {
-		return nil
+// load takes over what the journal knows, once, and adds up the orders.
+func (u *Updater) load(ctx context.Context, now time.Time) (Standing, error) {
+	if !u.loaded {
+		latest, err := u.journal.Latest(ctx)
+		if err != nil {
+			return Standing{}, fmt.Errorf("the journal's latest generations: %w", err)
+		}
+		slices.SortFunc(latest, func(a, b Generation) int { return cmp.Compare(a.ID, b.ID) })
+		for _, g := range latest {
+			u.last[g.Set] = g
+		}
+		u.loaded = true
 	}
-	latest, err := u.journal.Latest(ctx)
+	orders, err := u.journal.Orders(ctx, now)
 	if err != nil {
-		return fmt.Errorf("the journal's latest generations: %w", err)
+		return Standing{}, fmt.Errorf("the owner's orders: %w", err)
 	}
-	slices.SortFunc(latest, func(a, b Generation) int { return cmp.Compare(a.ID, b.ID) })
-	for _, g := range latest {
-		u.last[g.Set] = g
-	}
-	u.loaded = true
-	return nil
+	return Fold(orders, now), nil
 }
 
 // origin names the model and the configuration of the newest hit.

@@ -38,6 +38,16 @@ func behaviours() map[string]func(*rig) {
 		"hits that vanish without a reason do not empty the set":            guard,
 		"hits that vanish leave when they expire, whatever the guard said":  guardExpires,
 		"what was taken out in shadow leaves when enforced, not re-adopted": shadowThenEnforce,
+		"hold adds nothing, lets expire, and resume adds":                   holdAndResume,
+		"withdraw takes all own entries out and lets none in":               withdraw,
+		"unblock takes an entry out and keeps it out for its time":          unblock,
+		"rollback brings back what left and keeps out what came":            rollback,
+		"manual approval asks once, and lets in what was approved":          approval,
+		"force lets one tick take out what nothing explains":                force,
+		"no more than max-adds come in an hour, the highest first":          maxAdds,
+		"clients whose blocking would hit others too are not added":         maxShare,
+		"in shared sets foreign entries stay, wanted or not":                shared,
+		"in shared sets what Referee put there leaves, ledger in hand":      sharedOwn,
 		"an exemption takes an entry out at the next tick":                  exemption,
 	}
 }

@@ -306,19 +306,22 @@ func TestMetricsTellTheStateOfEachSet(t *testing.T) {
 	r.tick(start, hitsOf("kq3v9z.com", "xw81tt.com")...)
 	r.fails(ClassRefused, in(time.Hour))
 	want := `
-		# HELP referee_waf_entries Entries of a WAF set: planned for it, applied: in it after the tick, waiting for room, dropped as not acceptable.
+		# HELP referee_waf_entries Entries of a WAF set: planned for it, applied: in it after the tick, waiting for room, postponed by a limit or the owner, dropped as not acceptable.
 		# TYPE referee_waf_entries gauge
 		referee_waf_entries{set="ipv4",state="applied"} 0
 		referee_waf_entries{set="ipv4",state="dropped"} 0
 		referee_waf_entries{set="ipv4",state="planned"} 0
+		referee_waf_entries{set="ipv4",state="postponed"} 0
 		referee_waf_entries{set="ipv4",state="waiting"} 0
 		referee_waf_entries{set="ipv6",state="applied"} 0
 		referee_waf_entries{set="ipv6",state="dropped"} 0
 		referee_waf_entries{set="ipv6",state="planned"} 0
+		referee_waf_entries{set="ipv6",state="postponed"} 0
 		referee_waf_entries{set="ipv6",state="waiting"} 0
 		referee_waf_entries{set="names",state="applied"} 2
 		referee_waf_entries{set="names",state="dropped"} 0
 		referee_waf_entries{set="names",state="planned"} 2
+		referee_waf_entries{set="names",state="postponed"} 0
 		referee_waf_entries{set="names",state="waiting"} 0
 		# HELP referee_waf_generations_total Generations of a WAF set, by how they ended.
 		# TYPE referee_waf_generations_total counter
