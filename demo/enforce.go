@@ -20,6 +20,7 @@ func (d *demo) wafConfig(cfg waf.Config) waf.Config {
 		return aws.Credentials{AccessKeyID: "demo", SecretAccessKey: "demo"}, nil
 	})
 	cfg.Interval = time.Second
+	cfg.MaxShare = 0 // half a minute in which every fifth request is an attack is no hour of traffic
 	cfg.NamesSet = waf.SetList{d.names.Name + "/" + d.names.ID}
 	cfg.IPv4Set = d.ipv4.Name + "/" + d.ipv4.ID
 	cfg.IPv6Set = d.ipv6.Name + "/" + d.ipv6.ID

@@ -38,6 +38,7 @@ func (t *traffic) slot(a netip.Addr) int {
 		key = uint64(binary.LittleEndian.Uint32(b[12:]))
 	}
 	hi, lo := bits.Mul64(key^t.seed, 0x9e3779b97f4a7c15)
+	hi, lo = bits.Mul64(hi^lo^t.seed, 0xd6e8feb86659fd93)
 	return int((hi ^ lo) >> 48)
 }
 
