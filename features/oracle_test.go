@@ -161,8 +161,10 @@ func webURLs() *rapid.Generator[string] {
 	scheme := rapid.SampledFrom([]string{"http:", "https:", "HTTP:", "hTtPs:", "ht\ttp:", " https:", "\x01http:"})
 	slashes := rapid.SampledFrom([]string{"//", "//", "//", "//", "//", "", "/", "///", `\\`, `/\`, "/\n/"})
 	userinfo := rapid.SampledFrom([]string{"", "", "", "", "u@", "u:p@", "u@evil.com@", "a:80@", ":@", "@", "%40@", "[@"})
-	port := rapid.SampledFrom([]string{"", "", "", "", "", ":", ":80", ":8080", ":65535", ":65536", ":000000080", ":x", ":8\t0",
-		":-1", ": 80"})
+	port := rapid.SampledFrom([]string{
+		"", "", "", "", "", ":", ":80", ":8080", ":65535", ":65536", ":000000080", ":x", ":8\t0",
+		":-1", ": 80",
+	})
 	tail := rapid.SampledFrom([]string{"", "/", "/a?b#c", "?q", "#f", `\x`, " ", "/ \t", "/é", "\r\n", "/@x", "?http://x.com"})
 	return rapid.Custom(func(t *rapid.T) string {
 		return scheme.Draw(t, "scheme") + slashes.Draw(t, "slashes") + userinfo.Draw(t, "userinfo") +
@@ -198,8 +200,10 @@ func urlHosts() *rapid.Generator[string] {
 		return b.String() + rapid.SampledFrom([]string{"", "", "", "", ".", ".."}).Draw(t, "root")
 	})
 	number := rapid.OneOf(
-		rapid.SampledFrom([]string{"0", "1", "127", "255", "256", "0x", "0x7f", "0XFF", "0xg", "010", "08", "65535", "65536",
-			"16777215", "16777216", "4294967295", "4294967296", "99999999999999999999", "00000000000000000000001", "１", "0x%31"}),
+		rapid.SampledFrom([]string{
+			"0", "1", "127", "255", "256", "0x", "0x7f", "0XFF", "0xg", "010", "08", "65535", "65536",
+			"16777215", "16777216", "4294967295", "4294967296", "99999999999999999999", "00000000000000000000001", "１", "0x%31",
+		}),
 		label,
 	)
 	address := rapid.Custom(func(t *rapid.T) string {
@@ -207,9 +211,11 @@ func urlHosts() *rapid.Generator[string] {
 		return strings.Join(numbers, ".") + rapid.SampledFrom([]string{"", "", "."}).Draw(t, "root")
 	})
 	bracketed := rapid.OneOf(
-		rapid.SampledFrom([]string{"[::1]", "[::]", "[2001:db8::1]", "[::ffff:1.2.3.4]", "[::1.2.3]", "[1:2:3:4:5:6:7:8]", "[1:2:3:4::5:6:7:8]",
+		rapid.SampledFrom([]string{
+			"[::1]", "[::]", "[2001:db8::1]", "[::ffff:1.2.3.4]", "[::1.2.3]", "[1:2:3:4:5:6:7:8]", "[1:2:3:4::5:6:7:8]",
 			"[1:2:3:4:5:6:7:8:9]", "[fe80::1%25eth0]", "[fe80::1%eth0]", "[::1", "::1]", "[]", "[x]", "[::1]x", "x[::1]", "[::01.2.3.4]",
-			"[0:0:0:0:0:0:13.1.68.3]", "[00001::]", "[::1.2.3.4:5]", "[1.2.3.4]"}),
+			"[0:0:0:0:0:0:13.1.68.3]", "[00001::]", "[::1.2.3.4:5]", "[1.2.3.4]",
+		}),
 		rapid.StringMatching(`\[[0-9a-fA-F:]{0,12}(\.[0-9]{1,3}){0,3}\]`),
 	)
 	anything := rapid.StringN(0, 12, 40)

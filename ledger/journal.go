@@ -139,8 +139,10 @@ func scanGeneration(rows *sql.Rows) (waf.Generation, error) {
 
 func (c *Change) scan(rows *sql.Rows, more ...any) error {
 	var at int64
-	err := rows.Scan(append([]any{&c.ID, &at, &c.Set, &c.Outcome, &c.Error, &c.Why, &c.Model, &c.Config,
-		&c.Items, &c.Added, &c.Removed, &c.Adds}, more...)...)
+	err := rows.Scan(append([]any{
+		&c.ID, &at, &c.Set, &c.Outcome, &c.Error, &c.Why, &c.Model, &c.Config,
+		&c.Items, &c.Added, &c.Removed, &c.Adds,
+	}, more...)...)
 	c.Time = fromNanos(at)
 	return err
 }

@@ -228,7 +228,7 @@ func collect[T any](ctx context.Context, l *Ledger, doing string, scan func(*sql
 	if err != nil {
 		return nil, l.fail(doing, err)
 	}
-	defer rows.Close() //nolint:errcheck // rows.Err has it
+	defer rows.Close()
 	var all []T
 	for rows.Next() {
 		v, err := scan(rows)

@@ -67,16 +67,22 @@ func sample() *Report {
 			},
 		}},
 		Sets: []Set{
-			{Set: waf.SetNames, Generation: 41, Time: ago(2 * hour), Outcome: waf.Shadow, Entries: 2, Items: 1,
-				Sample: []string{`^https?://(?:[^/?#]*[.@])?(?:kq3v9zx7wq\.com|xjwqpvzkrt\.biz)\.?(?:[:/?#]|$)`}},
+			{
+				Set: waf.SetNames, Generation: 41, Time: ago(2 * hour), Outcome: waf.Shadow, Entries: 2, Items: 1,
+				Sample: []string{`^https?://(?:[^/?#]*[.@])?(?:kq3v9zx7wq\.com|xjwqpvzkrt\.biz)\.?(?:[:/?#]|$)`},
+			},
 			{Set: waf.SetIPv6, Generation: 40, Time: ago(3 * hour), Outcome: waf.Shadow, Entries: 1, Items: 1, Sample: []string{"2001:db8:1:2::/64"}},
 		},
 		Generations: []Generation{
-			{ID: 41, Time: ago(2 * hour), Set: waf.SetNames, Outcome: waf.Shadow, Why: "1 added", Items: 1, Added: 1, Removed: 1,
-				Model: "0a1b2c3d4e5f", Policy: "aabbccddeeff"},
+			{
+				ID: 41, Time: ago(2 * hour), Set: waf.SetNames, Outcome: waf.Shadow, Why: "1 added", Items: 1, Added: 1, Removed: 1,
+				Model: "0a1b2c3d4e5f", Policy: "aabbccddeeff",
+			},
 			{ID: 40, Time: ago(3 * hour), Set: waf.SetIPv6, Outcome: waf.Shadow, Why: "1 added", Items: 1, Added: 1, Model: "0a1b2c3d4e5f", Policy: "aabbccddeeff"},
-			{ID: 39, Time: ago(30 * hour), Set: waf.SetNames, Outcome: waf.Failed, Error: "WAFUnavailableEntityException: try again", Why: "1 added",
-				Items: 1, Added: 1, Model: "0a1b2c3d4e5f", Policy: "aabbccddeeff"},
+			{
+				ID: 39, Time: ago(30 * hour), Set: waf.SetNames, Outcome: waf.Failed, Error: "WAFUnavailableEntityException: try again", Why: "1 added",
+				Items: 1, Added: 1, Model: "0a1b2c3d4e5f", Policy: "aabbccddeeff",
+			},
 		},
 	}
 }

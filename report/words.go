@@ -182,8 +182,10 @@ func (r *Report) answer() []string {
 	var s []string
 	switch total := names.Active + names.Past + clients.Active + clients.Past; {
 	case r.Totals.Requests == 0 && total == 0:
-		return []string{fmt.Sprintf("No request was judged in the last %s.", period),
-			"Check that traffic reaches the sidecar: GET /v1/check, /v1/observe or the proxy."}
+		return []string{
+			fmt.Sprintf("No request was judged in the last %s.", period),
+			"Check that traffic reaches the sidecar: GET /v1/check, /v1/observe or the proxy.",
+		}
 	case total == 0 && r.Mode == Shadow:
 		s = append(s, fmt.Sprintf("Nothing would have been blocked in the last %s.", period))
 	case total == 0:

@@ -3,10 +3,11 @@ package waf
 import (
 	"cmp"
 	"net/netip"
-	"referee/policy"
 	"slices"
 	"strings"
 	"time"
+
+	"referee/policy"
 )
 
 // Dropped is something that was wanted in a set and must not be written, and why, in words.

@@ -7,13 +7,14 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
-	"referee/policy"
-	"referee/waf/waftest"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"referee/policy"
+	"referee/waf/waftest"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/wafv2"

@@ -9,12 +9,13 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
-	"referee/policy"
-	"referee/waf/waftest"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"referee/policy"
+	"referee/waf/waftest"
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
 )

@@ -2,11 +2,12 @@ package waf
 
 import (
 	"fmt"
-	"referee/policy"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"referee/policy"
 
 	"github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"

@@ -6,8 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"referee/policy"
 	"slices"
+
+	"referee/policy"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 )

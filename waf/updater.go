@@ -8,9 +8,10 @@ import (
 	"log/slog"
 	"math/rand/v2"
 	"net/netip"
-	"referee/policy"
 	"slices"
 	"time"
+
+	"referee/policy"
 
 	"github.com/aws/aws-sdk-go-v2/service/wafv2/types"
 	"github.com/prometheus/client_golang/prometheus"

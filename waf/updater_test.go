@@ -7,11 +7,12 @@ import (
 	"net"
 	"net/http"
 	"os/exec"
-	"referee/policy"
 	"slices"
 	"strings"
 	"testing"
 	"time"
+
+	"referee/policy"
 )
 
 const day = 24 * time.Hour

@@ -6,12 +6,13 @@ import (
 	"fmt"
 	"net/http"
 	"net/netip"
-	"referee/waf/waftest"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
 	"time"
+
+	"referee/waf/waftest"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/credentials"
