@@ -375,3 +375,21 @@ func (a fussy) UpdateIPSet(ctx context.Context, in *wafv2.UpdateIPSetInput, o ..
 	}
 	return a.API.UpdateIPSet(ctx, in, o...)
 }
+
+// now is a clock that tests set.
+type now struct {
+	mu sync.Mutex
+	at time.Time
+}
+
+func (n *now) now() time.Time {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	return n.at
+}
+
+func (n *now) set(at time.Time) {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	n.at = at
+}

@@ -74,6 +74,9 @@ func Fold(orders []Order, now time.Time) Standing {
 				delete(restored, v)
 			}
 			for _, e := range o.Entries {
+				if s.Kept[e.Value].Verb == OrderUnblock {
+					continue // said of this one entry: it outweighs what is said of all
+				}
 				delete(s.Kept, e.Value)
 				restored[e.Value] = e
 			}

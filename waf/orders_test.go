@@ -243,8 +243,10 @@ func TestOrdersAddUp(t *testing.T) {
 	f("held=false kept=0 restored=0 approved=0 requests=0 force=0", Order{Verb: OrderWithdraw}, Order{Verb: OrderResume})
 	f("held=false kept=1 restored=0 approved=0 requests=0 force=0",
 		Order{Verb: OrderUnblock, Values: []string{"a1.com"}, Until: in(day)}, Order{Verb: OrderUnblock, Values: []string{"b1.com"}, Until: start})
-	f("held=false kept=0 restored=1 approved=0 requests=0 force=0",
+	f("held=false kept=1 restored=0 approved=0 requests=0 force=0",
 		Order{Verb: OrderUnblock, Values: []string{"a1.com"}}, Order{Verb: OrderRollback, Entries: []Entry{e}})
+	f("held=false kept=0 restored=1 approved=0 requests=0 force=0",
+		Order{Verb: OrderRollback, Values: []string{"a1.com"}}, Order{Verb: OrderRollback, Entries: []Entry{e}})
 	f("held=false kept=1 restored=0 approved=0 requests=0 force=0",
 		Order{Verb: OrderRollback, Entries: []Entry{e}}, Order{Verb: OrderUnblock, Values: []string{"a1.com"}})
 	f("held=false kept=0 restored=0 approved=0 requests=0 force=0", Order{Verb: OrderRollback, Entries: []Entry{entry(SetNames, "a1.com", 1, 0)}})

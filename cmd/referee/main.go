@@ -38,6 +38,7 @@ type commandLine struct {
 	Score   scoreCommand   `cmd:"" help:"Score Referers or names, one a line, from files or standard input."`
 	Report  reportCommand  `cmd:"" help:"Show what was, or would have been, blocked, and why."`
 	Model   modelCommand   `cmd:"" help:"Inspect or verify a model file."`
+	WAF     wafCommand     `cmd:"" name:"waf" help:"Look at the AWS WAF sets, plan, and tell a running sidecar: hold, unblock, roll back."`
 	Doctor  doctorCommand  `cmd:"" help:"Check the configuration, the model, the ledger and AWS, and say what is off."`
 	Version versionCommand `cmd:"" help:"Print the version."`
 }
@@ -59,6 +60,9 @@ func run(ctx context.Context, std *streams) int {
 	}
 	if err == nil {
 		return exitDone
+	}
+	if code, ok := errors.AsType[exitCode](err); ok {
+		return int(code)
 	}
 	fmt.Fprintf(std.err, "referee: %v\n", err)
 	var usage *kong.ParseError

@@ -23,6 +23,8 @@ func TestCommandLine(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"listener":     listener,
 			"newer-ledger": newerLedger,
+			"waf-endpoint": wafEndpoint,
+			"decide":       decide,
 		},
 	})
 }

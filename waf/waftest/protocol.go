@@ -60,6 +60,9 @@ type input struct {
 	RegularExpressionList *[]regex
 	LockToken             string
 	NextMarker            string
+	Tags                  []tag
+	ResourceARN           string
+	Rules                 []rule
 	Limit                 *int
 
 	region string // from the signature's credential scope
@@ -88,6 +91,14 @@ type action struct {
 
 // actionOf finds an action by the name in X-Amz-Target.
 func actionOf(name string) (a action, known bool) {
+	switch name { // those about no one kind of set
+	case "CheckCapacity":
+		return action{needs: needs{rules: true}, do: func(s *Server, _ kind, in input) (any, *apiError) { return s.checkCapacity(in) }}, true
+	case "ListTagsForResource":
+		return action{needs: needs{arn: true}, do: func(s *Server, _ kind, in input) (any, *apiError) { return s.listTags(in) }}, true
+	case "TagResource":
+		return action{needs: needs{arn: true}, do: func(s *Server, _ kind, in input) (any, *apiError) { return s.tagResource(in) }}, true
+	}
 	verb, ok := strings.CutSuffix(strings.TrimSuffix(name, "s"), "RegexPatternSet")
 	a = action{kind: regexSet, needs: needs{patterns: true}}
 	if !ok {
@@ -122,7 +133,7 @@ func (a action) call(s *Server, in input) (any, *apiError) {
 }
 
 func isWrite(action string) bool {
-	return !strings.HasPrefix(action, "Get") && !strings.HasPrefix(action, "List")
+	return !strings.HasPrefix(action, "Get") && !strings.HasPrefix(action, "List") && action != "CheckCapacity"
 }
 
 // ServeHTTP answers one call of the JSON 1.1 protocol.

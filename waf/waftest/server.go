@@ -71,11 +71,15 @@ func WithLimits(l Limits) Option { return func(s *Server) { s.limits = l } }
 // writer for instance.
 func WithFaults(hook func(Call) Fault) Option { return func(s *Server) { s.fault = hook } }
 
+// WithDelay has reads show a set as it was, its lock token too, for so long after an update: AWS says seconds to minutes.
+func WithDelay(d time.Duration) Option { return func(s *Server) { s.delay = d } }
+
 // Server is the endpoint. All its methods may be called from several goroutines.
 type Server struct {
 	limits Limits
 	now    func() time.Time
 	fault  func(Call) Fault
+	delay  time.Duration // that reads lag behind updates
 
 	mu       sync.Mutex
 	sets     []*set

@@ -5,6 +5,7 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // set is an IP set or a regex pattern set.
@@ -18,6 +19,8 @@ type set struct {
 	items       []string
 	token       string
 	match       matcher
+	tags        []tag
+	was         *shown // what reads still show; nil: what it is
 }
 
 type kind string
@@ -55,12 +58,24 @@ func (s *Server) find(k kind, in input) (int, *apiError) {
 		return e.kind == k && e.id == in.ID && e.name == in.Name && e.scope == in.Scope && e.region == in.region
 	})
 	if i < 0 {
-		return 0, &apiError{
-			Code:    "WAFNonexistentItemException",
-			Message: "AWS WAF couldn’t perform the operation because your resource doesn’t exist.",
-		}
+		return 0, nonexistent()
 	}
 	return i, nil
+}
+
+func nonexistent() *apiError {
+	return &apiError{
+		Code:    "WAFNonexistentItemException",
+		Message: "AWS WAF couldn’t perform the operation because your resource doesn’t exist.",
+	}
+}
+
+// shown is a set as it was, until a moment.
+type shown struct {
+	until       time.Time
+	items       []string
+	token       string
+	description *string
 }
 
 func (s *Server) create(k kind, in input) (any, *apiError) {
@@ -83,9 +98,13 @@ func (s *Server) create(k kind, in input) (any, *apiError) {
 		kind: k, name: in.Name, id: newID(), scope: in.Scope, region: in.region, description: in.Description,
 		version: in.IPAddressVersion, token: newID(),
 	}
+	if fail := in.checkTags(); fail != nil {
+		return nil, fail
+	}
 	if fail := e.fill(s.limits, in.items(k)); fail != nil {
 		return nil, fail
 	}
+	e.tag(in.Tags)
 	s.sets = append(s.sets, e)
 	return struct{ Summary summary }{e.summary()}, nil
 }
@@ -100,8 +119,12 @@ func (s *Server) update(k kind, in input) (any, *apiError) {
 	if e.token != in.LockToken {
 		return nil, staleToken()
 	}
+	old := shown{s.now().Add(s.delay), e.items, e.token, e.description}
 	if fail := e.fill(s.limits, in.items(k)); fail != nil {
 		return nil, fail
+	}
+	if s.delay > 0 && (e.was == nil || !s.now().Before(e.was.until)) {
+		e.was = &old
 	}
 	e.description, e.token = in.Description, newID()
 	return struct{ NextLockToken string }{e.token}, nil
@@ -164,18 +187,22 @@ func (s *Server) get(k kind, in input) (any, *apiError) {
 		return nil, fail
 	}
 	e := s.sets[i]
+	now := shown{items: e.items, token: e.token, description: e.description}
+	if e.was != nil && s.now().Before(e.was.until) {
+		now = *e.was
+	}
 	out := map[string]any{"Name": e.name, "Id": e.id, "ARN": e.arn()}
-	if e.description != nil {
-		out["Description"] = *e.description
+	if now.description != nil {
+		out["Description"] = *now.description
 	}
 	if k == ipSet {
-		out["IPAddressVersion"], out["Addresses"] = e.version, slices.Clone(e.items)
-		return map[string]any{"IPSet": out, "LockToken": e.token}, nil
+		out["IPAddressVersion"], out["Addresses"] = e.version, slices.Clone(now.items)
+		return map[string]any{"IPSet": out, "LockToken": now.token}, nil
 	}
-	list := make([]regex, len(e.items))
-	for i, p := range e.items {
+	list := make([]regex, len(now.items))
+	for i, p := range now.items {
 		list[i].RegexString = p
 	}
 	out["RegularExpressionList"] = list
-	return map[string]any{"RegexPatternSet": out, "LockToken": e.token}, nil
+	return map[string]any{"RegexPatternSet": out, "LockToken": now.token}, nil
 }

@@ -13,6 +13,7 @@ import (
 type needs struct {
 	id, token, version, addresses, patterns bool
 	list                                    bool // pages, and has no Name
+	arn, rules                              bool // has neither Name nor, with arn, a Scope
 }
 
 // The patterns of the API model (EntityName, EntityDescription, EntityId and LockToken).
@@ -30,10 +31,16 @@ func matches(pattern, s string, most int) bool {
 // check applies the constraints of the API model, and the service's rule for scopes.
 func (in input) check(n needs) *apiError {
 	switch {
+	case n.arn && in.ResourceARN == "":
+		return validation("null", "resourceARN", "Member must not be null")
+	case n.arn:
+		return nil
 	case in.Scope != "REGIONAL" && in.Scope != "CLOUDFRONT":
 		return validation(in.Scope, "scope", "Member must satisfy enum value set: [CLOUDFRONT, REGIONAL]")
 	case in.Scope == "CLOUDFRONT" && in.region != globalRegion:
 		return invalidParameter("The scope is not valid.", "SCOPE_VALUE", in.Scope)
+	case n.rules:
+		return nil
 	case n.list && in.Limit != nil && (*in.Limit < 1 || *in.Limit > 100):
 		return validation(fmt.Sprint(*in.Limit), "limit", "Member must be between 1 and 100")
 	case n.list:
