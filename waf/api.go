@@ -15,8 +15,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/wafv2"
 	"github.com/aws/aws-sdk-go-v2/service/wafv2/types"
 	"github.com/aws/smithy-go/logging"
-	"github.com/aws/smithy-go/middleware"
-	"golang.org/x/time/rate"
 )
 
 // API is what is called of AWS. *wafv2.Client satisfies it.
@@ -89,28 +87,6 @@ func (c credentials) Retrieve(ctx context.Context) (aws.Credentials, error) {
 		return got, credentialsError{err}
 	}
 	return got, nil
-}
-
-// paced has every attempt of a call, repetitions included, wait for its turn and then pass check: nothing lies between
-// check and the sending but the signature.
-func paced(limit *rate.Limiter, check func() error) func(*wafv2.Options) {
-	wait := func(ctx context.Context, in middleware.FinalizeInput, next middleware.FinalizeHandler) (
-		middleware.FinalizeOutput, middleware.Metadata, error,
-	) {
-		err := limit.Wait(ctx)
-		if err == nil {
-			err = check()
-		}
-		if err != nil {
-			return middleware.FinalizeOutput{}, middleware.Metadata{}, err
-		}
-		return next.HandleFinalize(ctx, in)
-	}
-	return func(o *wafv2.Options) {
-		o.APIOptions = append(o.APIOptions, func(s *middleware.Stack) error {
-			return s.Finalize.Insert(middleware.FinalizeMiddlewareFunc("RefereePace", wait), "Retry", middleware.After)
-		})
-	}
 }
 
 // remote is one set in AWS.

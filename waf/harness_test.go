@@ -20,7 +20,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/wafv2"
 	"github.com/aws/aws-sdk-go-v2/service/wafv2/types"
 	"github.com/prometheus/client_golang/prometheus"
-	"golang.org/x/time/rate"
 )
 
 var start = time.Date(2026, 3, 1, 12, 0, 0, 0, time.UTC)
@@ -216,8 +215,8 @@ func (r *rig) restart() {
 	r.Helper()
 	u, err := New(r.cfg, r.api, r.journal, prometheus.NewRegistry(), slog.New(slog.DiscardHandler))
 	must(r, err)
-	u.reads.SetLimit(rate.Inf)
-	u.updates.SetLimit(rate.Inf)
+	u.reads.gap = 0
+	u.updates.gap = 0
 	u.pause = time.Millisecond
 	r.updater = u
 }

@@ -80,7 +80,7 @@ func (r *run) attempt(ctx context.Context) (_ *State, _ *Changes, again bool, _ 
 	case !changes.Changed():
 		changes.Outcome, err = Written, r.settle(ctx, Written, "") // adopted entries got their expiry
 	default:
-		err = r.remotes[r.kind].put(ctx, was, changes.After, r.spend, paced(r.updates, func() error { return r.recheck(g) }))
+		err = r.remotes[r.kind].put(ctx, was, changes.After, r.spend, r.updates.paced(func() error { return r.recheck(g) }))
 		changes.Outcome, again, err = r.judge(ctx, changes, err)
 	}
 	if err == nil {
@@ -124,7 +124,7 @@ func (r *run) read(ctx context.Context) (reading, error) {
 	if !configured {
 		return reading{}, nil
 	}
-	was, err := remotes.get(ctx, paced(r.reads, func() error { return nil }))
+	was, err := remotes.get(ctx, r.reads.paced(always))
 	if err != nil {
 		return reading{}, r.fail(err)
 	}

@@ -11,7 +11,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/wafv2"
 	"github.com/aws/aws-sdk-go-v2/service/wafv2/types"
-	"golang.org/x/time/rate"
 )
 
 // SetupAPI is what is called of AWS to make the sets. *wafv2.Client satisfies it.
@@ -50,8 +49,8 @@ type Made struct {
 // changes no set that is there, and refuses one that is tagged for somebody else or for nobody.
 func Init(ctx context.Context, api SetupAPI, cfg Config, s Setup) (Made, error) {
 	i := initialiser{api: api, scope: types.Scope(cfg.Scope), setup: s,
-		read:   paced(rate.NewLimiter(rate.Every(readPace), 1), always),
-		update: paced(rate.NewLimiter(rate.Every(updatePace), 1), always),
+		read:   (&pace{gap: readPace}).paced(always),
+		update: (&pace{gap: updatePace}).paced(always),
 	}
 	there, err := i.list(ctx)
 	if err != nil {
@@ -315,5 +314,3 @@ func (c Config) Policy() ([]byte, error) {
 		Statement []statement
 	}{"2012-10-17", statements}, "", "  ")
 }
-
-func always() error { return nil }

@@ -15,12 +15,11 @@ import (
 
 	"github.com/aws/aws-sdk-go-v2/service/wafv2/types"
 	"github.com/prometheus/client_golang/prometheus"
-	"golang.org/x/time/rate"
 )
 
 // AWS allows an account one call a second to each Create, Put and Update action and five to each Get and List action,
 // shared by everybody (docs.aws.amazon.com/waf/latest/developerguide/limits.html). All sets share one budget here,
-// a little below that, because calls spaced by a second do not arrive so.
+// a little below that, because clocks differ.
 const (
 	updatePace = 1100 * time.Millisecond
 	readPace   = 250 * time.Millisecond
@@ -38,7 +37,7 @@ type Updater struct {
 	log     *slog.Logger
 	metrics *metrics
 
-	reads, updates *rate.Limiter
+	reads, updates *pace
 	pause          time.Duration // the longest between two attempts at the start; it doubles
 
 	notices    *notices
@@ -63,8 +62,8 @@ func New(cfg Config, api API, j Journal, reg prometheus.Registerer, log *slog.Lo
 	u := &Updater{
 		cfg: cfg, journal: j, log: log, metrics: m,
 		remotes:    map[SetKind]remotes{},
-		reads:      rate.NewLimiter(rate.Every(readPace), 1),
-		updates:    rate.NewLimiter(rate.Every(updatePace), 1),
+		reads:      &pace{gap: readPace},
+		updates:    &pace{gap: updatePace},
 		pause:      200 * time.Millisecond,
 		last:       map[SetKind]Generation{},
 		quarantine: map[SetKind]map[string]string{},

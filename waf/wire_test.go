@@ -17,7 +17,6 @@ import (
 	"github.com/aws/aws-sdk-go-v2/service/wafv2/types"
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/testutil"
-	"golang.org/x/time/rate"
 )
 
 // faulty returns an option that makes the nth call of an action, counted from 1, end in a fault.
@@ -300,8 +299,8 @@ func TestMetricsTellTheStateOfEachSet(t *testing.T) {
 	for range 2 { // a reload makes a second Updater on the same registry
 		u, err := New(r.cfg, r.api, r.journal, reg, slog.New(slog.DiscardHandler))
 		must(t, err)
-		u.reads.SetLimit(rate.Inf)
-		u.updates.SetLimit(rate.Inf)
+		u.reads.gap = 0
+		u.updates.gap = 0
 		r.updater = u
 	}
 	r.tick(start, hitsOf("kq3v9z.com", "xw81tt.com")...)
