@@ -76,17 +76,25 @@ func (l *Ledger) Propose(ctx context.Context, g waf.Generation) (id int64, err e
 	return id, err
 }
 
-// Settle records how a generation ended. It may be called again when more is known.
+// Settle records how a generation ended. It may be called again when more is known. Older generations of its set that are
+// planned still have failed then: a process that died between two calls left them.
 func (l *Ledger) Settle(ctx context.Context, id int64, outcome waf.Outcome, message string) error {
 	return l.transact(ctx, "settle", func(tx *sql.Tx) error {
 		res, err := tx.ExecContext(ctx, `UPDATE generations SET outcome = ?, error = ? WHERE id = ?`, string(outcome), message, id)
 		if err != nil {
 			return err
 		}
-		if n, err := res.RowsAffected(); err != nil || n == 1 {
+		if n, err := res.RowsAffected(); err != nil {
 			return err
+		} else if n != 1 {
+			return fmt.Errorf("there is no generation %d", id)
 		}
-		return fmt.Errorf("there is no generation %d", id)
+		if outcome == waf.Planned {
+			return nil
+		}
+		_, err = tx.ExecContext(ctx, `UPDATE generations SET outcome = 'failed', error = 'overtaken' WHERE outcome = 'planned'
+			AND id < ? AND kind = (SELECT kind FROM generations WHERE id = ?)`, id, id)
+		return err
 	})
 }
 

@@ -35,6 +35,7 @@ type NameRule struct {
 	MinNetworks  int           `yaml:"min-networks" default:"2" help:"Distinct client networks (/24, /48) that sent it within the window: at least 2, so that nobody alone can have a name blocked."`
 	MinSightings int           `yaml:"min-sightings" default:"3" help:"Requests that carried it."`
 	TTL          time.Duration `yaml:"ttl" default:"168h" help:"How long it stays blocked after it was last seen."`
+	TTLCap       time.Duration `yaml:"ttl-cap" default:"672h" help:"How long at most: a name that comes back after it expired stays twice as long each time, up to this. 0 doubles nothing."`
 }
 
 // ClientRule is the evidence against a client that makes it a hit.
@@ -42,6 +43,7 @@ type ClientRule struct {
 	MinFlagged int           `yaml:"min-flagged" default:"3" help:"Distinct flagged names that it sent within the window: 3 at a name error of 1 in 1,000 err for 1 client in 100 million, 2 for 3 in a million."`
 	MinShare   float64       `yaml:"min-share" default:"0.5" help:"More than this share of its distinct external names must be flagged: without it a busy NAT is blocked for a few odd names among many."`
 	TTL        time.Duration `yaml:"ttl" default:"24h" help:"How long it stays blocked after its last flagged request. Addresses change hands: keep it short."`
+	TTLCap     time.Duration `yaml:"ttl-cap" default:"168h" help:"How long at most: a client that comes back after it expired stays twice as long each time, up to this. 0 doubles nothing."`
 }
 
 const (
@@ -74,6 +76,11 @@ func (c Config) Validate() error {
 		errs = append(errs, fmt.Errorf("client.min-share: %v is not a share from 0 to below 1; the default is 0.5", s))
 	}
 	errs = append(errs, ttl("name.ttl", c.Name.TTL, 168*time.Hour), ttl("client.ttl", c.Client.TTL, 24*time.Hour))
+	for key, most := range map[string]time.Duration{"name.ttl-cap": c.Name.TTLCap, "client.ttl-cap": c.Client.TTLCap} {
+		if most < 0 || most > maxTTL {
+			errs = append(errs, fmt.Errorf("%s: %s is not between 0 and %s", key, most, maxTTL))
+		}
+	}
 	var p features.Parser
 	for _, list := range []struct {
 		key   string

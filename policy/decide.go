@@ -34,6 +34,8 @@ const (
 //	yes     no      yes              moves less, is past, new is ahead → extend   as the evidence is now, until then
 //	yes     no      yes              moves less, both are past         → release  none
 //
+// The ttl is the rule's, doubled each time that a hit comes back after it expired, up to the rule's cap.
+//
 // Enough evidence, of a name: it is flagged (its tail is at most Threshold), min-sightings requests carried it, and they
 // came from min-networks distinct networks. Of a client: it sent min-flagged distinct flagged names, and more than
 // min-share of its distinct external names are flagged; exempt names count as external and not as flagged.
@@ -54,7 +56,11 @@ func (p *Policy) Decide(active *Hits, st *evidence.State, now time.Time) (*Hits,
 	slices.SortFunc(d.decisions, func(a, b Decision) int {
 		return cmp.Or(cmp.Compare(b.Hit.Rank, a.Hit.Rank), compare(&a.Hit, &b.Hit))
 	})
-	return newHits(d.hits), d.decisions
+	next := newHits(d.hits)
+	if len(d.decisions) > 0 {
+		p.remember(next, active, d.decisions)
+	}
+	return next, d.decisions
 }
 
 type decider struct {
@@ -74,17 +80,20 @@ func (d *decider) name(n *evidence.Name) {
 		return
 	}
 	old := d.active.name(n.Domain)
-	if !d.matters(old, n.Last, rule.TTL) || d.p.Exempts(nameOf(n.Domain)) != NotExempt {
+	returns := d.returns(old, func() string { return string(KindName) + ":" + n.Domain })
+	if !d.matters(old, n.Last, d.p.ttl(KindName, returns)) || d.p.Exempts(nameOf(n.Domain)) != NotExempt {
 		return
 	}
-	d.add(d.p.nameHit(n), old)
+	d.add(d.p.nameHit(n), old, returns)
 }
 
 // client decides about one client, as name does.
 func (d *decider) client(c *evidence.Client) {
 	rule := d.p.cfg.Client
 	old := d.active.client(c.Prefix)
-	if !d.matters(old, c.Last, rule.TTL) {
+	returns := d.returns(old, func() string { return string(KindClient) + ":" + c.Prefix.String() })
+	ttl := d.p.ttl(KindClient, returns)
+	if !d.matters(old, c.Last, ttl) {
 		return
 	}
 	enough := func(flagged int) bool {
@@ -97,7 +106,7 @@ func (d *decider) client(c *evidence.Client) {
 			last = max(last, it.Seen)
 		}
 	}
-	if !enough(suspicious) || !d.matters(old, int64(last)*int64(time.Second), rule.TTL) || d.p.ExemptClient(c.Prefix.Addr()) {
+	if !enough(suspicious) || !d.matters(old, int64(last)*int64(time.Second), ttl) || d.p.ExemptClient(c.Prefix.Addr()) {
 		return
 	}
 	flagged := make([]evidence.Item, 0, suspicious)
@@ -109,8 +118,8 @@ func (d *decider) client(c *evidence.Client) {
 	if !enough(len(flagged)) {
 		return
 	}
-	if h := d.p.clientHit(c, flagged); d.matters(old, h.Last.UnixNano(), rule.TTL) {
-		d.add(h, old)
+	if h := d.p.clientHit(c, flagged); d.matters(old, h.Last.UnixNano(), ttl) {
+		d.add(h, old, returns)
 	}
 }
 
@@ -126,7 +135,19 @@ func (d *decider) matters(old *Hit, last int64, ttl time.Duration) bool {
 	return expires.Sub(old.Expires) > time.Duration(extendBy*float64(ttl))
 }
 
-func (d *decider) add(h Hit, old *Hit) {
+// returns is how often a hit has come back: an active one says so itself.
+func (d *decider) returns(old *Hit, key func() string) int {
+	if old != nil {
+		return old.Returns
+	}
+	return d.active.returns(key, d.now)
+}
+
+func (d *decider) add(h Hit, old *Hit, returns int) {
+	if h.Returns = returns; returns > 0 {
+		h.Expires = h.Last.Add(d.p.ttl(h.Kind, returns))
+		h.Reasons = append(h.Reasons, fmt.Sprintf("it came back after it had expired, %d in a row: it stays %s", returns, span(h.Expires.Sub(h.Last))))
+	}
 	why := strings.Join(h.Reasons, "; ")
 	if old == nil {
 		d.decide(Block, h, why)

@@ -13,6 +13,7 @@ type Hits struct {
 	all     []Hit // by rank
 	names   map[string]int
 	clients map[netip.Prefix]int
+	former  map[string]former // by key: hits that expired lately
 }
 
 // NewHits makes a Hits of a list. Of two hits for one name or client the one that expires later stays.

@@ -3,6 +3,7 @@ package sidecar
 import (
 	"context"
 	"fmt"
+	"slices"
 	"sync/atomic"
 	"time"
 
@@ -52,7 +53,13 @@ func newKeeper(ctx context.Context, s *Sidecar) (*keeper, error) {
 	if err != nil {
 		return nil, fmt.Errorf("restore hits: %w", err)
 	}
-	k.decided = policy.NewHits(hits)
+	rules := s.judging.Load().policy
+	lately, err := s.ledger.Decisions(ctx, s.now().Add(-rules.Memory()), 0)
+	if err != nil {
+		return nil, fmt.Errorf("restore what expired lately: %w", err)
+	}
+	slices.Reverse(lately) // the newest comes first
+	k.decided = rules.Remember(policy.NewHits(hits), lately)
 	k.publish()
 	return k, nil
 }

@@ -68,10 +68,10 @@ func New(ctx context.Context, cfg Config, log *slog.Logger, now func() time.Time
 	if err := s.openLedger(ctx); err != nil {
 		return nil, err
 	}
+	s.swap(current)
 	if s.keeper, err = newKeeper(ctx, s); err != nil {
 		return nil, errors.Join(err, s.ledger.Close())
 	}
-	s.swap(current)
 	if s.updater, err = s.newUpdater(ctx); err != nil {
 		return nil, errors.Join(err, s.ledger.Close())
 	}

@@ -56,6 +56,8 @@ type Entry struct {
 // Journal is written before AWS is. Propose must be durable when it returns.
 type Journal interface {
 	Propose(ctx context.Context, g Generation) (id int64, err error)
+	// Settle says how a generation ended. Older ones of its set that are planned still have then failed: a process that died
+	// between two calls left them.
 	Settle(ctx context.Context, id int64, outcome Outcome, message string) error
 	// Latest returns the newest generation of each set that was Planned, Written or Shadow, for reconciling at a start.
 	// It says which items are known, until when each entry may stay, and what was about to leave.

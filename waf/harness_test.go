@@ -83,6 +83,11 @@ func (m *memory) Settle(_ context.Context, id int64, o Outcome, message string) 
 		return fmt.Errorf("generation %d is %s already", id, g.Outcome)
 	}
 	g.Outcome, g.Error = o, message
+	for i := range m.generations[:id-1] {
+		if old := &m.generations[i]; old.Set == g.Set && old.Outcome == Planned && o != Planned {
+			old.Outcome = Failed
+		}
+	}
 	return nil
 }
 
