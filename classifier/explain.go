@@ -25,25 +25,59 @@ type Part struct {
 
 // Explain takes a score apart. It allocates: it is for people.
 func (m *Model) Explain(n features.Name) Explanation {
-	e := Explanation{Result: m.Judge(n), Base: float32(m.linear.Bias) * m.linear.Scale}
-	effects := map[string]int32{}
-	x := features.Lex(n.Label)
-	words := x.Words()
-	for i, bin := range x.AppendBins(nil) {
-		effects[words[i]] += int32(m.linear.Weights[bin])
-	}
-	features.EachGram(n.Label, m.linear.Bits, func(gram string, bucket uint32) {
-		effects[gramWords(gram)] += int32(m.linear.Weights[features.NumBins+int(bucket)])
-	})
+	effects := map[string]float64{}
+	base := m.cascade.explain(n.Label, func(what string, effect float64) { effects[what] += effect })
+	e := Explanation{Result: m.Judge(n), Base: float32(base)}
 	for what, effect := range effects {
 		if effect != 0 {
-			e.Parts = append(e.Parts, Part{what, float32(effect) * m.linear.Scale})
+			e.Parts = append(e.Parts, Part{what, float32(effect)})
 		}
 	}
 	slices.SortFunc(e.Parts, func(a, b Part) int {
 		return cmp.Or(cmp.Compare(math.Abs(float64(b.Effect)), math.Abs(float64(a.Effect))), cmp.Compare(a.What, b.What))
 	})
 	return e
+}
+
+// explain yields what each part of a label adds to its score, and returns the log-odds before anything is read. Where the
+// second head decides, only its parts count.
+func (c *Cascade) explain(label string, yield func(what string, effect float64)) (base float64) {
+	scaled := func(by float64, of func(func(string, float64)) float64) float64 {
+		return by * of(func(what string, effect float64) { yield(what, by*effect) })
+	}
+	linear := func(y func(string, float64)) float64 { return c.Linear.explain(label, y) }
+	switch {
+	case c.Words != nil && len(label) >= MinWords && c.words(label) > c.random(label):
+		words := func(y func(string, float64)) float64 { return c.Words.explain(label, y) }
+		return float64(c.WordShift) + scaled(float64(c.WordScale), words)
+	case c.Network == nil:
+		return scaled(1, linear)
+	case c.Clears(label):
+		return float64(c.Top) - float64(c.Exit) + scaled(1, linear)
+	}
+	network := func(y func(string, float64)) float64 {
+		return c.Network.explain(label, func(window string, effect float64) { y(gramWords(window), effect) })
+	}
+	share := float64(c.Share)
+	return scaled(share, linear) + scaled(1-share, network)
+}
+
+// explain yields what each part of a label adds, and returns the log-odds before anything is read.
+func (l *Linear) explain(label string, yield func(what string, effect float64)) (base float64) {
+	scale := float64(l.Scale)
+	x := features.Lex(label)
+	words := x.Words()
+	for i, bin := range x.AppendBins(nil) {
+		yield(words[i], scale*float64(l.Weights[bin]))
+	}
+	each := features.EachGram
+	if l.Long {
+		each = features.EachLongGram
+	}
+	each(label, l.Bits, func(gram string, bucket uint32) {
+		yield(gramWords(gram), scale*float64(l.Weights[features.NumBins+int(bucket)]))
+	})
+	return scale * float64(l.Bias)
 }
 
 // gramWords says in words what an n-gram with boundary marks stands for.

@@ -17,27 +17,32 @@ import (
 //	sections   each a name (uint32 length, bytes) and a body (uint32 length, bytes)
 //	SHA-256    of all before it
 //
-// Version 1 has the sections info (JSON), linear, tails and golden (labels and the bits of their scores, which prove at
-// load that this program computes what the trainer did). The magic begins and ends as PNG's does, for the same reasons:
+// Version 2 has the sections info (JSON), linear, tails and golden (labels and the bits of their scores, which prove at
+// load that this program computes what the trainer did), and where the model has them network, words and stages. Version 1
+// had no network; it is refused, as a model is always at hand in the program of its time. The magic begins and ends as PNG's does, for the same reasons:
 // text-mode transfers and cut files show at once.
 const (
 	magic         = "\x89RFM\r\n\x1a\n"
-	formatVersion = 1
+	formatVersion = 2
 	maxFile       = 64 << 20 // refuse before reading nonsense into memory
 	maxName       = 32
 )
 
 // Parts is what a model is made of.
 type Parts struct {
-	Info   Info
-	Linear Linear
-	Clean  []float32 // scores of clean benign names that the model has not seen, for its tails
-	Golden []string  // labels whose scores are kept in the file and checked at load
+	Info    Info
+	Linear  Linear
+	Network *Network  // nil: the regression alone
+	Words   *Linear   // nil: no head for names of words
+	Stages  Stages    // where there is a Network or Words
+	Clean   []float32 // scores of clean benign names that the model has not seen, for its tails
+	Golden  []string  // labels whose scores are kept in the file and checked at load
 }
 
 // Encode makes the bytes of a model file, which Parse reads. Equal parts give equal bytes.
 func Encode(p Parts) ([]byte, error) {
-	if err := p.Linear.check(); err != nil {
+	cascade := Cascade{p.Linear, p.Network, p.Words, p.Stages}
+	if err := cascade.check(); err != nil {
 		return nil, fmt.Errorf("encode model: %w", err)
 	}
 	t, err := newTails(p.Clean)
@@ -51,9 +56,9 @@ func Encode(p Parts) ([]byte, error) {
 	}
 	b := binary.LittleEndian.AppendUint32([]byte(magic), formatVersion)
 	b = appendSection(b, "info", info)
-	b = appendSection(b, "linear", p.Linear.append(nil))
+	b = cascade.append(b)
 	b = appendSection(b, "tails", t.append(nil))
-	b = appendSection(b, "golden", appendGolden(nil, p.Golden, &p.Linear))
+	b = appendSection(b, "golden", appendGolden(nil, p.Golden, &cascade))
 	sum := sha256.Sum256(b)
 	b = append(b, sum[:]...)
 	_, err = Parse(b)
@@ -123,22 +128,22 @@ func sections(data []byte) (map[string][]byte, error) {
 	return found, nil
 }
 
-func appendGolden(b []byte, labels []string, l *Linear) []byte {
+func appendGolden(b []byte, labels []string, c *Cascade) []byte {
 	for _, label := range labels {
 		b = appendBytes(b, []byte(label))
-		b = binary.LittleEndian.AppendUint32(b, math.Float32bits(l.Score(label)))
+		b = binary.LittleEndian.AppendUint32(b, math.Float32bits(c.Score(label)))
 	}
 	return b
 }
 
-func checkGolden(b []byte, l *Linear) error {
+func checkGolden(b []byte, c *Cascade) error {
 	for len(b) > 0 {
 		label, rest, err := takeBytes(b, 255)
 		if err != nil || len(rest) < 4 {
 			return errors.New("golden names: cut short")
 		}
 		want := math.Float32frombits(binary.LittleEndian.Uint32(rest))
-		if got := l.Score(string(label)); got != want {
+		if got := c.Score(string(label)); got != want {
 			return fmt.Errorf("golden name %q scores %v here and %v where it was trained: "+
 				"the program reads other inputs than the model's trainer; use the one that came with the model", label, got, want)
 		}

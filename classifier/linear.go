@@ -11,6 +11,7 @@ import (
 // Linear is a logistic regression over the lexical bins and hashed n-grams of a label, in integers, so that a score has
 // the same bits on every machine.
 type Linear struct {
+	Long    bool    // reads the longer n-grams, as features.AppendLongGrams has them
 	Bits    uint    // there are 1<<Bits n-gram weights
 	Scale   float32 // log-odds of one unit of weight
 	Bias    int32   // added to the sum of the weights
@@ -30,7 +31,13 @@ func (l *Linear) sum(label string) int32 {
 		sum += int32(l.Weights[bin])
 	}
 	grams := l.Weights[features.NumBins:]
-	for _, gram := range features.AppendGrams(inputs[:0], label, l.Bits) {
+	hashes := inputs[:0]
+	if l.Long {
+		hashes = features.AppendLongGrams(hashes, label, l.Bits)
+	} else {
+		hashes = features.AppendGrams(hashes, label, l.Bits)
+	}
+	for _, gram := range hashes {
 		sum += int32(grams[gram])
 	}
 	return sum
