@@ -39,10 +39,10 @@ format: ## gofumpt over the tree
 bench: ## time and allocations of parse, score and a whole /v1/check request, beside yardsticks
 	$(GO) test -run '^$$' -bench . -benchmem ./features ./classifier ./evidence ./policy ./intake ./ledger ./report ./waf
 
-model: build ## train the default model on the lists of CORPUS and write its card (a minute or two on 2 free cores)
+model: build ## train the default model on the lists of CORPUS and write its card (some minutes on 2 free cores)
 	$(BIN)/referee-train train --benign $(CORPUS)/train/benign.tsv.gz --dga $(CORPUS)/train/dga.tsv.gz \
-	  --sources $(CORPUS)/SOURCES.md --families $(CORPUS)/families.tsv --clean 'zonewalk_*' --folds 4 \
-	  $(DEV_LISTS) --out classifier/default.model --card docs/model-card.md
+	  --sources $(CORPUS)/SOURCES.md --families $(CORPUS)/families.tsv \
+	  --clean 'zonewalk_*' --hold-back 60 $(DEV_LISTS) --out classifier/default.model --card docs/model-card.md
 
 evaluate: build ## measure the default model on the development lists of CORPUS
 	$(BIN)/referee-train evaluate --model classifier/default.model --families $(CORPUS)/families.tsv $(DEV_LISTS)

@@ -21,6 +21,7 @@ type Card struct {
 	Drops    Drops
 	Folds    []Fold
 	Dev      *Evaluation // of the model; nil: none was asked for
+	Alone    []Alone     // the model's parts by themselves on the same sets; empty where it has but one
 	Baseline *Evaluation // of the forest on the same sets
 }
 
@@ -45,6 +46,22 @@ func (c Card) Markdown() (string, error) {
 
 // DevMarkdown is the evaluation as sections.
 func (c Card) DevMarkdown() string { return c.Dev.markdown() }
+
+// Alone is what a part of the model reaches by itself.
+type Alone struct {
+	Name string
+	*Evaluation
+}
+
+// Group is what is found of a group of families, nothing if there are none.
+func (e *Evaluation) Group(name string) Shares {
+	for _, g := range e.Groups {
+		if g.Group == name {
+			return g.Found
+		}
+	}
+	return Shares{}
+}
 
 // BaselineRow compares the model and the forest on a group.
 type BaselineRow struct {

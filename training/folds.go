@@ -4,8 +4,6 @@ import (
 	"context"
 	"slices"
 	"strings"
-
-	"referee/classifier"
 )
 
 // Fold is what one training without some families reaches: macro averages of the share of names found, at the
@@ -19,7 +17,7 @@ type Fold struct {
 // CrossValidate trains k times, each time without every k-th family, and measures both what the families taught and
 // those left out give away. A simulated family (sim-x) is left out together with the real one that it imitates, and is
 // not measured. This is how a schedule is chosen: never on the lists that it is judged by.
-func CrossValidate(ctx context.Context, c *Corpus, s Schedule, k int, progress func(fold, done, total int)) ([]Fold, error) {
+func CrossValidate(ctx context.Context, c *Corpus, r Recipe, k int, progress func(fold, done, total int)) ([]Fold, error) {
 	assigned := assignFolds(c.Families, k)
 	var folds []Fold
 	for fold := range k {
@@ -31,15 +29,15 @@ func CrossValidate(ctx context.Context, c *Corpus, s Schedule, k int, progress f
 				taught = append(taught, f)
 			}
 		}
-		l, err := learn(ctx, c.Benign, taught, s, func(done, total int) { progress(fold, done, total) })
+		l, err := learn(ctx, c, taught, r, func(done, total int) { progress(fold, done, total) })
 		if err != nil {
 			return nil, err
 		}
-		at := thresholds(scoreLabels(&l, labelsOf(c.Calibration)))
+		at := thresholds(scoreLabels(l, labelsOf(c.Calibration)))
 		out := Fold{}
 		for i := range at {
-			out.Known[i] = macro(familyRates(&l, taught, at[i], false))
-			out.Unseen[i] = macro(familyRates(&l, left, at[i], true))
+			out.Known[i] = macro(familyRates(l, taught, at[i], false))
+			out.Unseen[i] = macro(familyRates(l, left, at[i], true))
 		}
 		for _, f := range left {
 			out.LeftOut = append(out.LeftOut, f.Name)
@@ -71,7 +69,7 @@ func assignFolds(families []Family, k int) map[string]int {
 const leastNames = 20
 
 // familyRates are the shares found of each real family: of its held-back names, or of all.
-func familyRates(l *classifier.Linear, families []Family, threshold float32, all bool) []Rate {
+func familyRates(l scorer, families []Family, threshold float32, all bool) []Rate {
 	var rates []Rate
 	for _, f := range families {
 		labels := f.HeldBack
@@ -85,7 +83,7 @@ func familyRates(l *classifier.Linear, families []Family, threshold float32, all
 	return rates
 }
 
-func scoreLabels(l *classifier.Linear, labels []string) []float32 {
+func scoreLabels(l scorer, labels []string) []float32 {
 	scores := make([]float32, len(labels))
 	for i, label := range labels {
 		scores[i] = l.Score(label)

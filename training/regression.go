@@ -45,6 +45,7 @@ func (s Schedule) Validate() error {
 // regression is a logistic regression in the making.
 type regression struct {
 	Schedule
+	long              bool // reads the longer n-grams
 	bias, biasSquares float32
 	weights           []float32
 	squares           []float32 // AdaGrad: sums of squared gradients
@@ -121,7 +122,7 @@ func (r *regression) step(batch []example, rate float32, workers int) {
 }
 
 func (s *sample) read(e example, r *regression) {
-	s.inputs = inputs(s.inputs[:0], e.label, r.Bits)
+	s.inputs = r.inputs(s.inputs[:0], e.label)
 	score := r.bias
 	for _, input := range s.inputs {
 		score += r.weights[input]
@@ -140,10 +141,14 @@ func descend(weight, squares *float32, gradient, rate float32) {
 }
 
 // inputs are the places of the weights that a label reads: bins, then n-grams behind them, as classifier.Linear has them.
-func inputs(dst []uint32, label string, bits uint) []uint32 {
+func (r *regression) inputs(dst []uint32, label string) []uint32 {
 	dst = features.Lex(label).AppendBins(dst)
 	n := len(dst)
-	dst = features.AppendGrams(dst, label, bits)
+	if r.long {
+		dst = features.AppendLongGrams(dst, label, r.Bits)
+	} else {
+		dst = features.AppendGrams(dst, label, r.Bits)
+	}
 	for i := range dst[n:] {
 		dst[n+i] += features.NumBins
 	}
@@ -156,7 +161,7 @@ func (r *regression) quantise() classifier.Linear {
 	for _, w := range r.weights {
 		largest = max(largest, w, -w)
 	}
-	l := classifier.Linear{Bits: r.Bits, Scale: largest / math.MaxInt8, Weights: make([]int8, len(r.weights))}
+	l := classifier.Linear{Long: r.long, Bits: r.Bits, Scale: largest / math.MaxInt8, Weights: make([]int8, len(r.weights))}
 	round := func(w float32) float64 { return math.RoundToEven(float64(w) / float64(l.Scale)) }
 	l.Bias = int32(round(r.bias))
 	for i, w := range r.weights {

@@ -73,7 +73,7 @@ func TestEachFamilyIsLeftOutOnceTogetherWithItsImitation(t *testing.T) {
 	imitation := c.Families[2]
 	imitation.Name = "sim-" + c.Families[2].Name
 	c.Families = append(c.Families, imitation)
-	folds, err := CrossValidate(context.Background(), c, smallSchedule, 3, func(int, int, int) {})
+	folds, err := CrossValidate(context.Background(), c, Recipe{Schedule: smallSchedule}, 3, func(int, int, int) {})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -145,7 +145,7 @@ func TestEqualRunsWriteEqualCardsWithoutPathsOrTimes(t *testing.T) {
 		c := smallCorpus()
 		card := Card{Model: trainSmall(t, c), Bytes: 1000, HoldBack: 30, Drops: c.Drops}
 		var err error
-		if card.Folds, err = CrossValidate(context.Background(), c, smallSchedule, 2, func(int, int, int) {}); err != nil {
+		if card.Folds, err = CrossValidate(context.Background(), c, Recipe{Schedule: smallSchedule}, 2, func(int, int, int) {}); err != nil {
 			t.Fatal(err)
 		}
 		if card.Dev, err = EvaluateModel(card.Model, smallSets(c), Kinds{"family1": "hex"}); err != nil {

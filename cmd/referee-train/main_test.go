@@ -82,7 +82,7 @@ func TestAnInterruptedTrainingLeavesWhatWasThere(t *testing.T) {
 	benign, generated, out, card := write("benign.tsv", b), write("dga.tsv", g), write("old.model", "old"), filepath.Join(dir, "card.md")
 	ctx, interrupt := context.WithCancel(context.Background())
 	errs := &interrupter{interrupt: interrupt}
-	status := run(ctx, []string{"train", "--benign", benign, "--dga", generated, "--out", out, "--card", card, "--epochs", "1000000"}, &bytes.Buffer{}, errs)
+	status := run(ctx, []string{"train", "--benign", benign, "--dga", generated, "--out", out, "--card", card, "--keep-all", "--epochs", "1000000"}, &bytes.Buffer{}, errs)
 	if status != failed || !strings.Contains(errs.String(), "interrupted; nothing was written") {
 		t.Errorf("status %d\n%s", status, errs)
 	}

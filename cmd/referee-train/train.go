@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"maps"
@@ -30,7 +31,21 @@ type trainCommand struct {
 	Epochs    int     `default:"2" help:"Passes over the benign names."`
 	Rate      float32 `default:"0.1" help:"Learning rate."`
 	Batch     int     `default:"256" help:"Names between two updates."`
-	Made      string  `placeholder:"TEXT" help:"When or by whom, for the card; left out by default, so that equal runs give equal files."`
+	Synthetic float64 `default:"0.4" help:"Share of the generated names that are synthetic shapes and no family's: they stand for families that nobody has seen."`
+	KeepAll   bool    `help:"Learn also from benign names that look generated; by default those of sources that are not clean are left out."`
+
+	NetworkEpochs int     `default:"4" help:"Passes of the character network, the second stage; 0 for the regression alone."`
+	Filters       int     `default:"64" help:"Filters of the network for each kernel width."`
+	Dense         int     `default:"64" help:"Hidden units of the network."`
+	Dropout       float32 `default:"0.2" help:"Share of its pooled features that the network does without in each example."`
+	NetworkRate   float32 `default:"0.002" help:"Learning rate of the network."`
+	NetworkBatch  int     `default:"512" help:"Names between two updates of the network."`
+	Share         float32 `default:"0.7" help:"Weight of the regression in the score of a name that both stages read."`
+	WordBits      uint    `default:"21" help:"Size of the n-gram table of the head for word lists, which learns the families left out above; 0 for no such head."`
+	WordShare     float64 `default:"0.3" help:"Share of the benign names flagged that the head for word lists may flag."`
+	Pass          float64 `default:"0.2" help:"Share of clean names that the first stage does not clear: less is faster, more finds more."`
+
+	Made string `placeholder:"TEXT" help:"When or by whom, for the card; left out by default, so that equal runs give equal files."`
 
 	Folds int               `default:"0" help:"Also train so many times, each without every n-th family, and show what is found of families never seen."`
 	Set   map[string]string `mapsep:"none" placeholder:"NAME=FILE" help:"Lists to measure with, for the card: see evaluate. Repeatable."`
@@ -38,7 +53,16 @@ type trainCommand struct {
 
 func (c *trainCommand) Run(ctx context.Context, s streams) error {
 	recipe := training.Recipe{
-		Schedule:  training.Schedule{Seed: c.Seed, Bits: c.Bits, Epochs: c.Epochs, Rate: c.Rate, Batch: c.Batch},
+		Schedule: training.Schedule{Seed: c.Seed, Bits: c.Bits, Epochs: c.Epochs, Rate: c.Rate, Batch: c.Batch},
+		Network: training.NetworkSchedule{
+			Seed: c.Seed, Filters: c.Filters, Dense: c.Dense, Dropout: c.Dropout,
+			Epochs: c.NetworkEpochs, Rate: c.NetworkRate, Batch: c.NetworkBatch,
+		},
+		Synthetic: c.Synthetic,
+		Share:     c.Share,
+		Pass:      c.Pass,
+		WordBits:  c.WordBits,
+		WordShare: c.WordShare,
 		MinLength: c.MinLength,
 		Made:      c.Made,
 	}
@@ -59,6 +83,13 @@ func (c *trainCommand) Run(ctx context.Context, s streams) error {
 		return err
 	}
 	tell(s.err, corpus)
+	if !c.KeepAll {
+		dropped, err := corpus.DropMachineMade(ctx, recipe.Schedule, func(done, total int) { bar.show("cleaning", done, total) })
+		if err != nil {
+			return err
+		}
+		fmt.Fprintf(s.err, "not used: %d, benign names of sources that are not clean that look generated\n", dropped)
+	}
 	var drops training.Drops
 	sets, err := readSets(c.Set, &drops)
 	if err != nil {
@@ -66,7 +97,7 @@ func (c *trainCommand) Run(ctx context.Context, s streams) error {
 	}
 	card := training.Card{Recipe: recipe, HoldBack: c.HoldBack, Drops: corpus.Drops}
 	if c.Folds > 0 {
-		card.Folds, err = training.CrossValidate(ctx, corpus, recipe.Schedule, c.Folds, func(fold, done, total int) {
+		card.Folds, err = training.CrossValidate(ctx, corpus, recipe, c.Folds, func(fold, done, total int) {
 			bar.show(fmt.Sprintf("fold %d of %d", fold+1, c.Folds), done, total)
 		})
 		if err != nil {
@@ -125,11 +156,23 @@ func measure(card *training.Card, corpus *training.Corpus, sets []training.Set, 
 	if card.Dev, err = training.EvaluateModel(card.Model, sets, kinds); err != nil {
 		return err
 	}
+	known := training.Known(card.Model.Info())
+	regression, network := card.Model.Alone()
+	alone := func(name string, score func(label string) float32) error {
+		e, err := training.Evaluate(score, sets, kinds, known)
+		card.Alone = append(card.Alone, training.Alone{Name: name, Evaluation: e})
+		return err
+	}
+	if network != nil {
+		if err := errors.Join(alone("n-gram regression alone", regression), alone("network alone", network)); err != nil {
+			return err
+		}
+	}
 	forest, err := training.TrainForest(corpus, seed, training.ForestTrees)
 	if err != nil {
 		return err
 	}
-	card.Baseline, err = training.Evaluate(forest.Score, sets, kinds, training.Known(card.Model.Info()))
+	card.Baseline, err = training.Evaluate(forest.Score, sets, kinds, known)
 	return err
 }
 

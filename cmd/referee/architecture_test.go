@@ -22,7 +22,7 @@ var arrows = map[string][]string{
 	"report":            {"ledger", "policy", "classifier", "evidence", "waf", "features"},
 	"intake":            {"policy", "evidence", "classifier", "features"},
 	"sidecar":           {"features", "classifier", "evidence", "policy", "waf", "ledger", "report", "intake"},
-	"training":          {"features", "classifier"},
+	"training":          {"features", "classifier", "training/shapes"},
 	"training/shapes":   {},
 	"demo":              {"sidecar", "report", "waf", "waf/waftest", "training/shapes"},
 	"cmd/referee":       {"features", "classifier", "policy", "waf", "ledger", "report", "sidecar", "demo"},
