@@ -48,7 +48,8 @@ type Made struct {
 // Init makes the sets that are not there yet, empty and tagged with their owner, and the rules that refer to them. It
 // changes no set that is there, and refuses one that is tagged for somebody else or for nobody.
 func Init(ctx context.Context, api SetupAPI, cfg Config, s Setup) (Made, error) {
-	i := initialiser{api: api, scope: types.Scope(cfg.Scope), setup: s,
+	i := initialiser{
+		api: api, scope: types.Scope(cfg.Scope), setup: s,
 		read:   (&pace{gap: readPace}).paced(always),
 		update: (&pace{gap: updatePace}).paced(always),
 	}

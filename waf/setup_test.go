@@ -3,10 +3,11 @@ package waf
 import (
 	"encoding/json"
 	"net/netip"
-	"referee/waf/waftest"
 	"slices"
 	"strings"
 	"testing"
+
+	"referee/waf/waftest"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
 	"github.com/aws/aws-sdk-go-v2/service/wafv2"

@@ -10,14 +10,15 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
-	"referee/policy"
-	"referee/waf/waftest"
 	"slices"
 	"strings"
 	"syscall"
 	"testing"
 	"testing/synctest"
 	"time"
+
+	"referee/policy"
+	"referee/waf/waftest"
 
 	"github.com/aws/aws-sdk-go-v2/service/wafv2"
 	"github.com/google/go-cmp/cmp"
@@ -218,8 +219,13 @@ func (s *soak) fault(c waftest.Call) waftest.Fault {
 	}
 	s.n.faults++
 	return []waftest.Fault{
-		{Code: "ThrottlingException"}, {Code: "WAFInternalErrorException"}, {Code: "WAFUnavailableEntityException"},
-		{Lost: true}, {Reset: true}, {Delay: 3 * time.Second}, {Delay: 30 * time.Second, Lost: true},
+		{Code: "ThrottlingException"},
+		{Code: "WAFInternalErrorException"},
+		{Code: "WAFUnavailableEntityException"},
+		{Lost: true},
+		{Reset: true},
+		{Delay: 3 * time.Second},
+		{Delay: 30 * time.Second, Lost: true},
 	}[s.rand.IntN(7)]
 }
 
@@ -266,14 +272,14 @@ func (s *soak) day(day int) {
 			s.n.kills++
 		}
 		s.tick()
-		time.Sleep(soakTick)
+		time.Sleep(soakTick) //nolint:forbidigo // of a compressed clock
 	}
 	faults := s.faults
 	s.faults = 0
 	s.start(-1)
 	for range 4 { // the day's backlog, past any other writer in between
 		s.tick()
-		time.Sleep(soakTick)
+		time.Sleep(soakTick) //nolint:forbidigo // of a compressed clock
 	}
 	s.tick()
 	s.compare(day)

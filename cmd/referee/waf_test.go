@@ -2,10 +2,12 @@ package main
 
 import (
 	"context"
+	"fmt"
 	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
+	"testing"
 	"time"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -68,4 +70,42 @@ func decide(ts *testscript.TestScript, _ bool, args []string) {
 	}
 	ts.Check(l.Commit(ctx, batch))
 	ts.Check(l.Close())
+}
+
+// TestARunningSidecarFollowsOrdersAtItsNextTick gives orders beside the process that owns the data directory.
+func TestARunningSidecarFollowsOrdersAtItsNextTick(t *testing.T) {
+	sets := startWaftest(t)
+	data := t.TempDir()
+	p := serve(t, fmt.Sprintf(`
+listen: 127.0.0.1:0
+health: {listen: 127.0.0.1:0}
+admin: {listen: 127.0.0.1:0}
+mode: enforce
+data-dir: %s
+shutdown: {delay: 0s}
+waf: {writer: true, region: us-east-1, endpoint: %s, interval: 1s, max-share: 0, names-set: %s, ipv4-set: %s, ipv6-set: %s}
+`, data, sets.endpoint, sets.names, sets.ipv4, sets.ipv6), awsEnv...)
+	sendTraffic(t, p)
+	holds := func(n int) func() bool {
+		return func() bool {
+			_, cidrs := sets.items(t)
+			return len(cidrs) == n
+		}
+	}
+	eventually(t, "the sets hold the attack", holds(len(attackClients)))
+	order := func(args ...string) {
+		t.Helper()
+		var out, errs strings.Builder
+		args = append([]string{"waf"}, append(args, "--data-dir", data)...)
+		if code := run(context.Background(), &streams{out: &out, err: &errs, args: args}); code != exitDone {
+			t.Fatalf("%q: exit %d: %s", args, code, errs.String())
+		}
+	}
+	order("unblock", attackClients[0])
+	eventually(t, "what is unblocked is out", holds(len(attackClients)-1))
+	order("withdraw")
+	eventually(t, "all are out", holds(0))
+	order("resume")
+	eventually(t, "the others are back", holds(len(attackClients)-1))
+	order("sync") // the sidecar owns the directory: there is nothing to do, and nothing fails
 }
