@@ -18,7 +18,7 @@ import (
 // corpora are the development lists, where they lie beside the checkout.
 const corpora = "../../../shared/corpora/dev"
 
-// The planted attack: bots of one family each, as infected machines are, and names of their own.
+// The planted attack: 200 generated names, each sent by one bot alone.
 const (
 	bots          = 20
 	namesPerBot   = 10
@@ -32,9 +32,17 @@ const (
 // go test -v shows the list.
 func TestRealReferersBesideAPlantedAttack(t *testing.T) {
 	logs := readColumns(t, realReferers)
-	attack := plantAttack(t)
-	for _, confidence := range []string{"sensitive", "balanced"} {
-		t.Run(confidence, func(t *testing.T) {
+	for _, c := range []struct {
+		confidence, attack string
+		plant              func(*testing.T) map[string][]string
+	}{
+		{"sensitive", "names of all families", mixedAttack},
+		{"balanced", "names of all families", mixedAttack},
+		{"sensitive", "a family a bot", familyAttack},
+		{"balanced", "a family a bot", familyAttack},
+	} {
+		t.Run(c.confidence+", "+c.attack, func(t *testing.T) {
+			attack, confidence := c.plant(t), c.confidence
 			p := serve(t, fmt.Sprintf(`
 listen: 127.0.0.1:0
 health: {listen: 127.0.0.1:0}
@@ -98,9 +106,26 @@ func flaggedNames(t *testing.T, p *process, logs map[string][]string) []string {
 	return slices.Sorted(maps.Keys(flagged))
 }
 
-// plantAttack draws the bots' families, and their names, by a fixed seed. Families of dictionary words are left out: the
-// model card says how little of those can be told by name.
-func plantAttack(t *testing.T) map[string][]string {
+// mixedAttack is a flood that borrows names wherever it finds them: each bot draws from all families alike, those of
+// dictionary words included.
+func mixedAttack(t *testing.T) map[string][]string {
+	t.Helper()
+	families := readColumns(t, generatedList)
+	names := slices.Sorted(maps.Keys(families))
+	r := rand.New(rand.NewPCG(2, 2016))
+	attack := map[string][]string{}
+	for bot := range bots {
+		for range namesPerBot {
+			all := families[names[r.IntN(len(names))]]
+			attack[botAddress(bot)] = append(attack[botAddress(bot)], all[r.IntN(len(all))])
+		}
+	}
+	return attack
+}
+
+// familyAttack is what infected machines do: each bot has the names of one family. Families of dictionary words are left
+// out: half of such bots pass, as the model card has it, and the draw would say little about either.
+func familyAttack(t *testing.T) map[string][]string {
 	t.Helper()
 	families := readColumns(t, generatedList)
 	wordlist := map[string]bool{}
@@ -115,14 +140,15 @@ func plantAttack(t *testing.T) map[string][]string {
 	attack := map[string][]string{}
 	for bot, i := range r.Perm(len(names))[:bots] {
 		all := families[names[i]]
-		client := fmt.Sprintf("85.%d.4.9", 20+bot)
 		for _, j := range r.Perm(len(all))[:namesPerBot] {
-			attack[client] = append(attack[client], all[j])
+			attack[botAddress(bot)] = append(attack[botAddress(bot)], all[j])
 		}
-		t.Logf("bot %s: %s, %s …", client, names[i], attack[client][0])
+		t.Logf("bot %s: %s", botAddress(bot), names[i])
 	}
 	return attack
 }
+
+func botAddress(bot int) string { return fmt.Sprintf("85.%d.4.9", 20+bot) }
 
 // readColumns reads a development list: its first column, grouped by its second.
 func readColumns(t *testing.T, name string) map[string][]string {
