@@ -34,6 +34,8 @@ type Setup struct {
 	Action    string // Count, Block, Captcha or Challenge
 	Forwarded bool   // the web ACL stands behind CloudFront or another proxy: look at X-Forwarded-For
 	Priority  int    // of the first rule; the second has the next
+
+	unpaced bool // at an endpoint that does not throttle
 }
 
 // Made is what Init made or found.
@@ -48,11 +50,11 @@ type Made struct {
 // Init makes the sets that are not there yet, empty and tagged with their owner, and the rules that refer to them. It
 // changes no set that is there, and refuses one that is tagged for somebody else or for nobody.
 func Init(ctx context.Context, api SetupAPI, cfg Config, s Setup) (Made, error) {
-	i := initialiser{
-		api: api, scope: types.Scope(cfg.Scope), setup: s,
-		read:   (&pace{gap: readPace}).paced(always),
-		update: (&pace{gap: updatePace}).paced(always),
+	reads, updates := pace{gap: readPace}, pace{gap: updatePace}
+	if s.unpaced {
+		reads.gap, updates.gap = 0, 0
 	}
+	i := initialiser{api: api, scope: types.Scope(cfg.Scope), setup: s, read: reads.paced(always), update: updates.paced(always)}
 	there, err := i.list(ctx)
 	if err != nil {
 		return Made{}, errorOf("", cfg.Scope, fmt.Errorf("listing sets: %w", err))

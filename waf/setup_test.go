@@ -21,7 +21,7 @@ func TestTheRulesThatInitPrintsStopTheAttackAndNothingElse(t *testing.T) {
 	for _, forwarded := range []bool{false, true} {
 		server := serve(t)
 		r := newRig(t, server.URL())
-		made, err := Init(t.Context(), r.client, r.cfg, Setup{Prefix: "ref", Owner: "me", NameSets: 2, Action: "captcha", Forwarded: forwarded})
+		made, err := Init(t.Context(), r.client, r.cfg, Setup{Prefix: "ref", Owner: "me", NameSets: 2, Action: "captcha", Forwarded: forwarded, unpaced: true})
 		must(t, err)
 		if made.Capacity != 2+2*35 || made.Existed != 0 {
 			t.Errorf("%d WCU, %d sets existed", made.Capacity, made.Existed)
@@ -68,7 +68,7 @@ func TestInitMakesNothingTwiceAndLeavesOthersSetsAlone(t *testing.T) {
 	credentialsFromEnvironment(t)
 	server := serve(t)
 	r := newRig(t, server.URL())
-	setup := Setup{Prefix: "ref", Owner: "me"}
+	setup := Setup{Prefix: "ref", Owner: "me", unpaced: true}
 	first, err := Init(t.Context(), r.client, r.cfg, setup)
 	must(t, err)
 	again, err := Init(t.Context(), r.client, r.cfg, setup)
@@ -84,7 +84,7 @@ func TestInitMakesNothingTwiceAndLeavesOthersSetsAlone(t *testing.T) {
 		Name: aws.String("mine-clients-v4"), Scope: types.ScopeRegional, IPAddressVersion: types.IPAddressVersionIpv4, Addresses: []string{},
 	})
 	must(t, err)
-	if _, err = Init(t.Context(), r.client, r.cfg, Setup{Prefix: "mine", Owner: "me"}); err == nil {
+	if _, err = Init(t.Context(), r.client, r.cfg, Setup{Prefix: "mine", Owner: "me", unpaced: true}); err == nil {
 		t.Error("a set without an owner was taken")
 	}
 }

@@ -293,8 +293,8 @@ func (y *wafWhyCommand) Run(ctx context.Context, std *streams, c *wafCommand) er
 	if kind == waf.SetNames && !strings.HasPrefix(value, "^") {
 		var parser features.Parser
 		if name, reason := parser.Bare([]byte(value)); reason == features.Named {
-			result := model.Judge(name)
-			fmt.Fprintf(w, "  model %s: score %.4g, a benign name scores as high in %.2g of 1\n", model.ID(), result.Score, result.Tail)
+			parts := strings.ReplaceAll(strings.TrimSpace(model.Explain(name).String()), "\n", "\n    ")
+			fmt.Fprintf(w, "  model %s says of %s\n", model.ID(), parts)
 		}
 	}
 	decisions, err := l.Decisions(ctx, time.Time{}, 0)

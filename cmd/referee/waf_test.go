@@ -74,6 +74,7 @@ func decide(ts *testscript.TestScript, _ bool, args []string) {
 
 // TestARunningSidecarFollowsOrdersAtItsNextTick gives orders beside the process that owns the data directory.
 func TestARunningSidecarFollowsOrdersAtItsNextTick(t *testing.T) {
+	t.Parallel()
 	sets := startWaftest(t)
 	data := t.TempDir()
 	p := serve(t, fmt.Sprintf(`
