@@ -28,10 +28,10 @@ type trainCommand struct {
 	MinLength int     `default:"7" help:"Shorter labels abstain: of 6 characters one in ten is found, with three times the mistakes."`
 	Seed      uint64  `default:"1" help:"Of every draw: equal seeds and lists give equal bytes."`
 	Bits      uint    `default:"20" help:"Size of the n-gram table, as a power of two."`
-	Epochs    int     `default:"2" help:"Passes over the benign names."`
+	Epochs    int     `default:"4" help:"Passes over the benign names."`
 	Rate      float32 `default:"0.1" help:"Learning rate."`
 	Batch     int     `default:"256" help:"Names between two updates."`
-	Synthetic float64 `default:"0.4" help:"Share of the generated names that are synthetic shapes and no family's: they stand for families that nobody has seen."`
+	Synthetic float64 `default:"0.3" help:"Share of the generated names that are synthetic shapes and no family's: they stand for families that nobody has seen."`
 	KeepAll   bool    `help:"Learn also from benign names that look generated; by default those of sources that are not clean are left out."`
 
 	NetworkEpochs int     `default:"4" help:"Passes of the character network, the second stage; 0 for the regression alone."`
@@ -42,8 +42,8 @@ type trainCommand struct {
 	NetworkBatch  int     `default:"512" help:"Names between two updates of the network."`
 	Share         float32 `default:"0.7" help:"Weight of the regression in the score of a name that both stages read."`
 	WordBits      uint    `default:"21" help:"Size of the n-gram table of the head for word lists, which learns the families left out above; 0 for no such head."`
-	WordShare     float64 `default:"0.3" help:"Share of the benign names flagged that the head for word lists may flag."`
-	Pass          float64 `default:"0.2" help:"Share of clean names that the first stage does not clear: less is faster, more finds more."`
+	WordShare     float64 `default:"0.2" help:"Share of the benign names flagged that the head for word lists may flag."`
+	Pass          float64 `default:"0.1" help:"Share of clean names that the first stage does not clear: less is faster, more finds more."`
 
 	Made string `placeholder:"TEXT" help:"When or by whom, for the card; left out by default, so that equal runs give equal files."`
 
