@@ -34,16 +34,17 @@ const MinWords = 8
 // Score is the log-odds of a label. It does not allocate. The conversions keep compilers from fusing multiplications and
 // additions, which would round otherwise on some machines.
 func (c *Cascade) Score(label string) float32 {
-	score := c.random(label)
+	bins := readBins(label)
+	score := c.random(label, &bins)
 	if c.Words != nil && len(label) >= MinWords {
-		score = max(score, c.words(label))
+		score = max(score, c.words(label, &bins))
 	}
 	return score
 }
 
 // random is the first head's score.
-func (c *Cascade) random(label string) float32 {
-	first := float32(c.Linear.Score(label))
+func (c *Cascade) random(label string, bins *lexicalBins) float32 {
+	first := float32(c.Linear.score(label, bins))
 	switch {
 	case c.Network == nil:
 		return first
@@ -54,8 +55,8 @@ func (c *Cascade) random(label string) float32 {
 }
 
 // words is the second head's score, moved.
-func (c *Cascade) words(label string) float32 {
-	return float32(c.WordScale*c.Words.Score(label)) + c.WordShift
+func (c *Cascade) words(label string, bins *lexicalBins) float32 {
+	return float32(c.WordScale*c.Words.score(label, bins)) + c.WordShift
 }
 
 // Clears reports whether the network does not read a label, as the regression is sure of it.

@@ -46,8 +46,9 @@ func (c *Cascade) explain(label string, yield func(what string, effect float64))
 		return by * of(func(what string, effect float64) { yield(what, by*effect) })
 	}
 	linear := func(y func(string, float64)) float64 { return c.Linear.explain(label, y) }
+	bins := readBins(label)
 	switch {
-	case c.Words != nil && len(label) >= MinWords && c.words(label) > c.random(label):
+	case c.Words != nil && len(label) >= MinWords && c.words(label, &bins) > c.random(label, &bins):
 		words := func(y func(string, float64)) float64 { return c.Words.explain(label, y) }
 		return float64(c.WordShift) + scaled(float64(c.WordScale), words)
 	case c.Network == nil:

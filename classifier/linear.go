@@ -21,11 +21,25 @@ type Linear struct {
 const maxBits = 22 // 4 MiB of weights: far more than was of use
 
 // Score is the log-odds of a label. It does not allocate.
-func (l *Linear) Score(label string) float32 { return float32(l.sum(label)) * l.Scale }
+func (l *Linear) Score(label string) float32 {
+	bins := readBins(label)
+	return l.score(label, &bins)
+}
 
-func (l *Linear) sum(label string) int32 {
-	var inputs [features.BinsPerLabel + features.MaxGrams]uint32
-	bins := features.Lex(label).AppendBins(inputs[:0])
+// lexicalBins are the bins that a label falls into; both regressions read the same.
+type lexicalBins [features.BinsPerLabel]uint32
+
+func readBins(label string) (bins lexicalBins) {
+	features.Lex(label).AppendBins(bins[:0])
+	return bins
+}
+
+func (l *Linear) score(label string, bins *lexicalBins) float32 {
+	return float32(l.sum(label, bins)) * l.Scale
+}
+
+func (l *Linear) sum(label string, bins *lexicalBins) int32 {
+	var inputs [features.MaxGrams]uint32
 	sum := l.Bias
 	for _, bin := range bins {
 		sum += int32(l.Weights[bin])
