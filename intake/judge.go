@@ -166,7 +166,7 @@ func (j *Judge) blocked(via Via, out Judgement, client netip.Addr, now time.Time
 		h, found := hits.Client(client)
 		current = found && now.Before(h.Expires)
 	}
-	if current {
+	if current && via != ViaObserve && via != ViaLog { // nobody waits for the answer to those
 		j.counts.blocked[via].Add(1)
 	}
 	return current

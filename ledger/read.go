@@ -104,11 +104,14 @@ func (l *Ledger) Decisions(ctx context.Context, since time.Time, limit int) ([]p
 }
 
 // LastDecisions returns the last decision on each name and client that was decided on at since or later, or that was
-// not released yet; the newest first.
+// not released yet; the newest first. Of those that ended it returns the newest 20,000, so that a flood makes no report
+// too large for memory.
 func (l *Ledger) LastDecisions(ctx context.Context, since time.Time) ([]policy.Decision, error) {
+	const most = 20_000
 	return collect(ctx, l, "read the last decisions", scanDecision,
 		`SELECT time, action, why, hit FROM decisions WHERE id IN
-		(SELECT max(id) FROM decisions WHERE time >= ? GROUP BY key UNION SELECT decision FROM hits) ORDER BY id DESC`, nanos(since))
+		(SELECT * FROM (SELECT max(id) FROM decisions WHERE time >= ? GROUP BY key ORDER BY max(id) DESC LIMIT ?)
+		UNION SELECT decision FROM hits) ORDER BY id DESC`, nanos(since), most)
 }
 
 func scanDecision(rows *sql.Rows) (d policy.Decision, err error) {

@@ -34,6 +34,8 @@ const (
 //	yes     no      yes              moves less, is past, new is ahead → extend   as the evidence is now, until then
 //	yes     no      yes              moves less, both are past         → release  none
 //
+// Of each kind the maxHits of the highest rank stand: what they outrank is released, or does not become a hit.
+//
 // The ttl is the rule's, doubled each time that a hit comes back after it expired, up to the rule's cap.
 //
 // Enough evidence, of a name: it is flagged (its tail is at most Threshold), min-sightings requests carried it, and they
@@ -50,6 +52,7 @@ func (p *Policy) Decide(active *Hits, st *evidence.State, now time.Time) (*Hits,
 	for i := range active.All() {
 		d.review(&active.All()[i])
 	}
+	d.bound(maxHits)
 	if len(d.decisions) == 0 && active != nil {
 		return active, nil
 	}
@@ -178,6 +181,37 @@ func (d *decider) review(h *Hit) {
 
 func (d *decider) decide(a Action, h Hit, why string) {
 	d.decisions = append(d.decisions, Decision{Time: d.now, Action: a, Hit: h, Why: why})
+}
+
+// maxHits is how many names, and how many clients, are hits at a time: two and a half times what an IP set of AWS holds, and
+// about 40 MB. Without it a flood from ever new addresses would fill memory with hits that outlive their evidence.
+const maxHits = 25_000
+
+// bound keeps the hits of the highest rank, limit of each kind. What was not a hit yet does not become one, and says
+// nothing; what was is released.
+func (d *decider) bound(limit int) {
+	if len(d.hits) <= limit {
+		return
+	}
+	slices.SortFunc(d.hits, func(a, b *Hit) int { return cmp.Or(cmp.Compare(b.Rank, a.Rank), compare(a, b)) })
+	seen, outranked := map[Kind]int{}, map[string]bool{}
+	d.hits = slices.DeleteFunc(d.hits, func(h *Hit) bool {
+		seen[h.Kind]++
+		if seen[h.Kind] <= limit {
+			return false
+		}
+		outranked[h.Key()] = true
+		return true
+	})
+	if len(outranked) == 0 {
+		return
+	}
+	d.decisions = slices.DeleteFunc(d.decisions, func(made Decision) bool { return outranked[made.Hit.Key()] })
+	for _, h := range d.active.All() {
+		if outranked[h.Key()] {
+			d.decide(Release, h, fmt.Sprintf("outranked: there is more evidence about %s others", grouped(uint64(limit))))
+		}
+	}
 }
 
 // ExemptHit reports whether a hit may not be blocked after all: the last look, at the moment of the push.

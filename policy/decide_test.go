@@ -384,3 +384,27 @@ func TestWordsAreShortAndClaimNoMoreThanIsSo(t *testing.T) {
 	f(span(49*time.Hour), "2 d")
 	f(span(12*time.Minute), "12 min")
 }
+
+func TestOfTooManyHitsThoseOfTheHighestRankStand(t *testing.T) {
+	p := newPolicy(t, defaults())
+	old := Hit{Kind: KindClient, Client: netip.MustParsePrefix("81.2.69.99/32"), Rank: 0.5, Last: noon, Expires: noon.Add(time.Hour)}
+	strong := Hit{Kind: KindClient, Client: netip.MustParsePrefix("81.2.69.98/32"), Rank: 9, Last: noon, Expires: noon.Add(time.Hour)}
+	name := Hit{Kind: KindName, Domain: "kq3v9z7xw.com", Rank: 0.1, Last: noon, Expires: noon.Add(time.Hour)}
+	weakNew := Hit{Kind: KindClient, Client: netip.MustParsePrefix("81.2.69.97/32"), Rank: 0.1}
+	strongNew := Hit{Kind: KindClient, Client: netip.MustParsePrefix("81.2.69.96/32"), Rank: 5}
+	d := decider{p: p, now: noon, active: NewHits([]Hit{old, strong, name}), hits: []*Hit{&old, &strong, &name}}
+	d.add(weakNew, nil, 0)
+	d.add(strongNew, nil, 0)
+	d.bound(2)
+	var got []string
+	for _, made := range d.decisions {
+		got = append(got, string(made.Action)+" "+made.Hit.Key())
+	}
+	want := []string{"block client:81.2.69.96/32", "release client:81.2.69.99/32"}
+	if diff := cmp.Diff(want, got); diff != "" {
+		t.Errorf("decisions (-want +got):\n%s", diff)
+	}
+	if len(d.hits) != 3 {
+		t.Errorf("%d hits stand, want two clients and the name", len(d.hits))
+	}
+}

@@ -67,8 +67,11 @@ func (s *Sidecar) serveReport(w http.ResponseWriter, r *http.Request, contentTyp
 	_, _ = body.WriteTo(w) // the reader left: nothing to do
 }
 
-// Report says what was, or would have been, blocked within the last period.
+// Report says what was, or would have been, blocked within the last period. One is made at a time: it may take as much
+// memory as all hits together.
 func (s *Sidecar) Report(ctx context.Context, period time.Duration) (*report.Report, error) {
+	s.reporting.Lock()
+	defer s.reporting.Unlock()
 	now, current := s.now(), s.judging.Load()
 	return report.Build(ctx, s.ledger, current.policy, current.cache.Model(), now.Add(-period), now, string(s.config.Mode))
 }

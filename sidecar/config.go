@@ -3,6 +3,7 @@ package sidecar
 import (
 	"errors"
 	"fmt"
+	"net"
 	"reflect"
 	"time"
 
@@ -33,7 +34,7 @@ type Config struct {
 // ModelConfig chooses the model and the size of its verdict cache.
 type ModelConfig struct {
 	File  string `yaml:"model" name:"model" placeholder:"FILE" help:"a model file made by referee-train; empty uses the one built in"`
-	Cache int    `yaml:"cache" default:"65536" help:"names whose scores are kept, about 150 bytes each"`
+	Cache int    `yaml:"cache" default:"65536" help:"names whose scores are kept, about 250 bytes each"`
 }
 
 // HealthConfig is the listener of probes and metrics.
@@ -58,11 +59,19 @@ type LogConfig struct {
 	Format string `yaml:"format" default:"text" enum:"text,json" help:"one line of text or of JSON per event"`
 }
 
+// maxCache is 2.5 GB of names: more is a mistake.
+const maxCache = 10_000_000
+
 // Validate refuses what cannot work together. Each error names the key and the way out.
 func (c Config) Validate() error {
 	var errs []error
-	if c.Model.Cache < 1 {
-		errs = append(errs, fmt.Errorf("classifier.cache: %d is too small; at least 1", c.Model.Cache))
+	if c.Model.Cache < 1 || c.Model.Cache > maxCache {
+		errs = append(errs, fmt.Errorf("classifier.cache: %d is not between 1 and %d; the default is 65536", c.Model.Cache, maxCache))
+	}
+	for _, listener := range []struct{ key, address string }{{"health.listen", c.Health.Listen}, {"admin.listen", c.Admin.Listen}} {
+		if _, port, err := net.SplitHostPort(listener.address); err != nil || port == "" {
+			errs = append(errs, fmt.Errorf("%s: %q is no address to listen on; write host:port, such as 127.0.0.1:8612", listener.key, listener.address))
+		}
 	}
 	if c.Mode == waf.ModeEnforce && c.WAF.Writer && c.DataDir == "" {
 		errs = append(errs, errors.New("data-dir: enforce mode with waf.writer needs a directory that outlives the process; "+

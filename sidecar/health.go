@@ -5,6 +5,8 @@ import (
 	"log/slog"
 	"maps"
 	"net/http"
+	"regexp"
+	"slices"
 	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -43,10 +45,14 @@ func (h *health) set(part string, err error) {
 		return
 	}
 	h.degraded.WithLabelValues(part).Set(1)
-	if h.trouble[part] = err.Error(); before != err.Error() {
+	// AWS puts another id into each error: the same trouble is told once.
+	now := requestID.ReplaceAllString(err.Error(), "RequestID: …")
+	if h.trouble[part] = now; before != now {
 		h.log.Error("degraded", "part", part, "error", err)
 	}
 }
+
+var requestID = regexp.MustCompile(`RequestID: [0-9A-Za-z-]+`)
 
 func (h *health) drain() {
 	h.mu.Lock()
@@ -75,10 +81,11 @@ func (h *health) handler(metrics prometheus.Gatherer) http.Handler {
 func (h *health) write(w http.ResponseWriter, status int) {
 	h.mu.Lock()
 	body := struct {
-		Draining bool              `json:"draining"`
-		Degraded map[string]string `json:"degraded"` // what does not work, by part; never a reason to send no traffic
-	}{h.draining, maps.Clone(h.trouble)}
+		Draining bool     `json:"draining"`
+		Degraded []string `json:"degraded"` // parts that do not work; never a reason to send no traffic. The log says why
+	}{h.draining, slices.AppendSeq([]string{}, maps.Keys(h.trouble))}
 	h.mu.Unlock()
+	slices.Sort(body.Degraded)
 	w.Header().Set("Content-Type", "application/json")
 	w.WriteHeader(status)
 	_ = json.NewEncoder(w).Encode(body) // the prober left: nothing to do

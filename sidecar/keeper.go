@@ -85,7 +85,7 @@ func (k *keeper) run(ctx context.Context) error {
 			}
 			batch := k.batch()
 			committing = true
-			go func() { committed <- k.s.ledger.Commit(ctx, *batch) }()
+			go func() { committed <- k.s.ledger.Commit(context.WithoutCancel(ctx), *batch) }() // an end must not cut it
 		case err := <-committed:
 			committing = false
 			k.settle(err)

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"sync/atomic"
 	"time"
 
@@ -38,7 +39,8 @@ type Sidecar struct {
 	durable bool // the ledger is on disk
 	updater *waf.Updater
 
-	servers []*server
+	servers   []*server
+	reporting sync.Mutex
 }
 
 // judging is what a reload swaps: the model and the policy made for it.
@@ -163,9 +165,13 @@ func (s *Sidecar) newUpdater(ctx context.Context) (*waf.Updater, error) {
 	}
 	var api waf.API
 	if cfg.Configured() {
-		var err error
-		if api, err = waf.NewAPI(ctx, cfg); err != nil {
-			return nil, err
+		client, err := waf.NewAPI(ctx, cfg)
+		if err == nil {
+			api = client
+		} else {
+			// Judging goes on, and plans are made against no sets: AWS's trouble is no reason not to start.
+			s.health.set("aws", fmt.Errorf("no set is read or written until this is mended and referee restarted: %w", err))
+			cfg.Mode, cfg.NamesSet, cfg.IPv4Set, cfg.IPv6Set = waf.ModeShadow, nil, "", ""
 		}
 	}
 	updater, err := waf.New(cfg, api, s.ledger, s.registry, s.log)

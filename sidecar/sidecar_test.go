@@ -119,7 +119,7 @@ func TestAnUnusableDataDirectoryDegradesAndRequestsFlow(t *testing.T) {
 		t.Errorf("the verdict is %q, want dga", got)
 	}
 	health := "http://" + s.Addresses()["health"]
-	if status, body := get(t, health+"/readyz"); status != http.StatusOK || !strings.Contains(body, "judging in memory") {
+	if status, body := get(t, health+"/readyz"); status != http.StatusOK || !strings.Contains(body, `"degraded":["ledger"]`) {
 		t.Errorf("/readyz: %d %s; want 200 and what is degraded", status, body)
 	}
 	if _, metrics := get(t, health+"/metrics"); !strings.Contains(metrics, `referee_degraded{part="ledger"} 1`) {

@@ -66,9 +66,12 @@ func fileValues(values map[string]any) kong.ResolverFunc {
 // the line and a caret under the place.
 func parseConfig(data []byte) (map[string]any, error) {
 	var whole sidecar.Config
-	err := yaml.NewDecoder(bytes.NewReader(data), yaml.Strict()).Decode(&whole)
-	if err != nil && !errors.Is(err, io.EOF) {
+	decoder := yaml.NewDecoder(bytes.NewReader(data), yaml.Strict())
+	if err := decoder.Decode(&whole); err != nil && !errors.Is(err, io.EOF) {
 		return nil, errors.New(yaml.FormatError(err, false, true))
+	}
+	if err := decoder.Decode(new(any)); !errors.Is(err, io.EOF) {
+		return nil, errors.New("more than one YAML document: nothing behind --- would be read; leave one")
 	}
 	var tree map[string]any
 	if err := yaml.Unmarshal(data, &tree); err != nil {

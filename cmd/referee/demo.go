@@ -13,7 +13,7 @@ type demoCommand struct {
 
 func (c *demoCommand) Run(ctx context.Context, std *streams) error {
 	var line commandLine // what serve would start with
-	if _, err := line.parse(&streams{in: std.in, out: std.out, err: std.err, args: []string{"serve"}}); err != nil {
+	if _, err := line.parse(&streams{in: std.in, out: std.out, err: std.err, args: []string{"serve"}, plain: true}); err != nil {
 		return err
 	}
 	return demo.Run(ctx, demo.Options{Config: line.Serve.Config, Once: c.Once, Seed: c.Seed, Out: std.out, Err: std.err})

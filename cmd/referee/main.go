@@ -48,6 +48,7 @@ type streams struct {
 	in       io.Reader
 	out, err io.Writer
 	args     []string // as given; SIGHUP parses them again
+	plain    bool     // no REFEREE_ variables: the demo is the same everywhere
 }
 
 // run is main without the process: it returns the exit code. Only --help ends the process from inside.
@@ -72,13 +73,21 @@ func run(ctx context.Context, std *streams) int {
 	return exitFailed
 }
 
+// variables is what the names of the environment's variables begin with.
+func (s *streams) variables() string {
+	if s.plain {
+		return "REFEREE_DEMO"
+	}
+	return "REFEREE"
+}
+
 // parse fills the command line from arguments, variables, the configuration file and defaults, in that order.
 func (c *commandLine) parse(std *streams) (*kong.Context, error) {
 	parser, err := kong.New(c,
 		kong.Name("referee"),
 		kong.Description("Judges the Referer of each request and keeps AWS WAF sets filled with what it is sure of. "+
 			"It starts in shadow mode: it says what it would block, and writes nothing."),
-		kong.DefaultEnvars("REFEREE"),
+		kong.DefaultEnvars(std.variables()),
 		kong.Writers(std.out, std.err),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
 	)

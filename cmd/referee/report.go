@@ -13,7 +13,7 @@ import (
 )
 
 type reportCommand struct {
-	Mode    waf.Mode            `default:"shadow" enum:"shadow,enforce" help:"how the sidecar runs: decides the report's words"`
+	Mode    string              `default:"auto" enum:"auto,shadow,enforce" help:"how the sidecar runs, which decides the report's words; auto asks the ledger whether the sets were written"`
 	DataDir string              `default:"referee-data" placeholder:"DIR" help:"where the sidecar's ledger lives"`
 	Model   sidecar.ModelConfig `embed:"" prefix:"classifier-"`
 	Policy  policy.Config       `embed:""`
@@ -40,11 +40,25 @@ func (c *reportCommand) Run(ctx context.Context, std *streams) error {
 		return err
 	}
 	defer l.Close()
+	if c.Mode == "auto" {
+		if c.Mode, err = modeOf(ctx, l); err != nil {
+			return err
+		}
+	}
 	now := time.Now()
-	r, err := report.Build(ctx, l, rules, model, now.Add(-period), now, string(c.Mode))
+	r, err := report.Build(ctx, l, rules, model, now.Add(-period), now, c.Mode)
 	if err != nil {
 		return err
 	}
 	render := map[string]func(io.Writer) error{"text": r.Text, "json": r.JSON, "html": r.HTML}[c.Format]
 	return render(std.out)
+}
+
+// modeOf is the mode that the newest generation of the sets was made in.
+func modeOf(ctx context.Context, l *ledger.Ledger) (string, error) {
+	latest, err := l.Generations(ctx, time.Time{}, 1)
+	if err != nil || len(latest) == 0 || latest[0].Outcome == waf.Shadow {
+		return report.Shadow, err
+	}
+	return report.Enforce, nil
 }

@@ -2,7 +2,9 @@ package main
 
 import (
 	"bufio"
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -39,7 +41,7 @@ type scored struct {
 	Explain *classifier.Explanation `json:"explanation,omitempty"`
 }
 
-func (c *scoreCommand) Run(std *streams) error {
+func (c *scoreCommand) Run(ctx context.Context, std *streams) (err error) {
 	model, err := sidecar.OpenModel(c.Model)
 	if err != nil {
 		return err
@@ -49,17 +51,18 @@ func (c *scoreCommand) Run(std *streams) error {
 		return err
 	}
 	out := bufio.NewWriter(std.out)
+	defer func() { err = errors.Join(err, out.Flush()) }() // what was scored before an error counts
 	s := &scorer{model: model, policy: rules, explain: c.Explain, write: c.writer(out)}
 	files := c.Files
 	if len(files) == 0 {
 		files = []string{"-"}
 	}
 	for _, file := range files {
-		if err := s.file(file, std.in); err != nil {
+		if err := s.file(ctx, file, std.in); err != nil {
 			return err
 		}
 	}
-	return out.Flush()
+	return nil
 }
 
 func (c *scoreCommand) writer(out *bufio.Writer) func(scored) error {
@@ -117,7 +120,7 @@ type scorer struct {
 	write   func(scored) error
 }
 
-func (s *scorer) file(name string, stdin io.Reader) error {
+func (s *scorer) file(ctx context.Context, name string, stdin io.Reader) error {
 	in := stdin
 	if name != "-" {
 		f, err := os.Open(name)
@@ -132,9 +135,15 @@ func (s *scorer) file(name string, stdin io.Reader) error {
 	number := 0
 	for lines.Scan() {
 		number++
+		if ctx.Err() != nil {
+			return fmt.Errorf("score: %s, line %d: %w", name, number, ctx.Err())
+		}
 		if err := s.write(s.line(lines.Bytes())); err != nil {
 			return err
 		}
+	}
+	if errors.Is(lines.Err(), bufio.ErrTooLong) {
+		return fmt.Errorf("score: %s, line %d: longer than %d bytes; no header is", name, number+1, maxLine)
 	}
 	if err := lines.Err(); err != nil {
 		return fmt.Errorf("score: %s, line %d: %w", name, number+1, err)

@@ -27,40 +27,38 @@ func (c *serveCommand) Run(ctx context.Context, std *streams) error {
 		fmt.Fprintln(std.out, "the configuration is good")
 		return nil
 	}
+	hangup := make(chan os.Signal, 1)
+	signal.Notify(hangup, syscall.SIGHUP) // from now on it does not end the process, even while evidence is restored
+	defer signal.Stop(hangup)
 	level := new(slog.LevelVar)
 	s, err := sidecar.New(ctx, c.Config, newLogger(std.err, c.Log, level), time.Now)
 	if err != nil {
 		return err
 	}
-	defer reloadOnHangup(ctx, s, std, level)()
+	go reloadOnHangup(ctx, hangup, s, std, level)
 	return s.Run(ctx)
 }
 
 // reloadOnHangup reads the configuration again, as at the start, whenever SIGHUP arrives. A bad one changes nothing and
-// is logged. The returned function stops it.
-func reloadOnHangup(ctx context.Context, s *sidecar.Sidecar, std *streams, level *slog.LevelVar) func() {
-	hangup := make(chan os.Signal, 1)
-	signal.Notify(hangup, syscall.SIGHUP)
-	go func() {
-		for {
-			select {
-			case <-hangup:
-				var line commandLine
-				_, err := line.parse(std)
-				if err == nil {
-					err = s.Reload(line.Serve.Config)
-				}
-				if err != nil {
-					s.Log().Error("reload refused, the old configuration stays", "error", err)
-					continue
-				}
-				setLevel(level, line.Serve.Log)
-			case <-ctx.Done():
-				return
+// is logged.
+func reloadOnHangup(ctx context.Context, hangup <-chan os.Signal, s *sidecar.Sidecar, std *streams, level *slog.LevelVar) {
+	for {
+		select {
+		case <-hangup:
+			var line commandLine
+			_, err := line.parse(std)
+			if err == nil {
+				err = s.Reload(line.Serve.Config)
 			}
+			if err != nil {
+				s.Log().Error("reload refused, the old configuration stays", "error", err)
+				continue
+			}
+			setLevel(level, line.Serve.Log)
+		case <-ctx.Done():
+			return
 		}
-	}()
-	return func() { signal.Stop(hangup) }
+	}
 }
 
 func newLogger(w io.Writer, cfg sidecar.LogConfig, level *slog.LevelVar) *slog.Logger {
