@@ -5,6 +5,7 @@ import (
 	"fmt"
 
 	"referee/classifier"
+	"referee/policy"
 	"referee/sidecar"
 )
 
@@ -52,4 +53,14 @@ func (versionCommand) Run(std *streams) error {
 	}
 	_, err = fmt.Fprintf(std.out, "referee %s, model %s\n", version, model.ID())
 	return err
+}
+
+// openPolicy opens a model and makes the policy for it: what every command needs that judges without a running sidecar.
+func openPolicy(m sidecar.ModelConfig, p policy.Config) (*classifier.Model, *policy.Policy, error) {
+	model, err := sidecar.OpenModel(m)
+	if err != nil {
+		return nil, nil, err
+	}
+	rules, err := policy.New(p, model)
+	return model, rules, err
 }

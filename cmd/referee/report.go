@@ -27,11 +27,7 @@ func (c *reportCommand) Run(ctx context.Context, std *streams) error {
 	if err != nil {
 		return err
 	}
-	model, err := sidecar.OpenModel(c.Model)
-	if err != nil {
-		return err
-	}
-	rules, err := policy.New(c.Policy, model)
+	model, rules, err := openPolicy(c.Model, c.Policy)
 	if err != nil {
 		return err
 	}

@@ -42,11 +42,7 @@ type scored struct {
 }
 
 func (c *scoreCommand) Run(ctx context.Context, std *streams) (err error) {
-	model, err := sidecar.OpenModel(c.Model)
-	if err != nil {
-		return err
-	}
-	rules, err := policy.New(c.Policy, model)
+	model, rules, err := openPolicy(c.Model, c.Policy)
 	if err != nil {
 		return err
 	}

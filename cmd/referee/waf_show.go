@@ -15,7 +15,6 @@ import (
 	"referee/ledger"
 	"referee/policy"
 	"referee/report"
-	"referee/sidecar"
 	"referee/waf"
 )
 
@@ -260,11 +259,7 @@ func (y *wafWhyCommand) Run(ctx context.Context, std *streams, c *wafCommand) er
 	if err != nil {
 		return err
 	}
-	model, err := sidecar.OpenModel(c.Model)
-	if err != nil {
-		return err
-	}
-	rules, err := policy.New(c.Policy, model)
+	model, rules, err := openPolicy(c.Model, c.Policy)
 	if err != nil {
 		return err
 	}
