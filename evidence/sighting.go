@@ -13,6 +13,8 @@ import (
 type Sighting struct {
 	Result classifier.Result
 	Client netip.Addr // the zero Addr when no address can be trusted: then it is evidence about the name alone
+	Agent  uint32     // AgentShape of its User-Agent; 0 where that is not known
+	Path   uint32     // PathShape of its target; 0 where that is not known
 	Time   int64      // Unix nanoseconds
 	Exempt bool       // the name may never be blocked: it counts as an ordinary external name
 }

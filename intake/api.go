@@ -51,9 +51,9 @@ func (a *API) handle(ctx *fasthttp.RequestCtx) {
 	}
 	switch {
 	case under(target, "/v1/check"):
-		a.check(ctx, ViaCheck)
+		a.check(ctx, ViaCheck, target[len("/v1/check"):])
 	case under(target, "/v1/observe"):
-		a.check(ctx, ViaObserve)
+		a.check(ctx, ViaObserve, target[len("/v1/observe"):])
 	case path(target) == "/v1/score":
 		a.score(ctx)
 	default:
@@ -88,10 +88,14 @@ func unambiguous(h *fasthttp.RequestHeader) error {
 
 // check judges a request by its head alone; the body, if somebody sends one along, is dropped unread. fasthttp has taken
 // the first of several Referer lines, and joined a folded one.
-func (a *API) check(ctx *fasthttp.RequestCtx, via Via) {
+func (a *API) check(ctx *fasthttp.RequestCtx, via Via, target []byte) {
 	head := &ctx.Request.Header
-	client := a.judge.Client(peerAddr(ctx.RemoteAddr()), head.PeekAll("X-Forwarded-For"))
-	v := a.judge.Judge(via, head.PeekCanonical(refererKey), client)
+	v := a.judge.Judge(via, Request{
+		Referer: head.PeekCanonical(refererKey),
+		Client:  a.judge.Client(peerAddr(ctx.RemoteAddr()), head.PeekAll("X-Forwarded-For")),
+		Agent:   head.UserAgent(),
+		Path:    original(head, target),
+	})
 	if via == ViaObserve {
 		return // nobody reads the answer to a mirrored request
 	}
@@ -109,13 +113,29 @@ func (a *API) check(ctx *fasthttp.RequestCtx, via Via) {
 	}
 }
 
+// original is the target of the request that is asked about: what stands behind the prefix, as Envoy and mirrors send it, or
+// what those send along that ask at one fixed path: nginx by custom, Traefik and Caddy by default.
+func original(head *fasthttp.RequestHeader, target []byte) []byte {
+	if len(target) > 0 && target[0] == '/' {
+		return target
+	}
+	for _, key := range [...][]byte{originalURIKey, forwardedURIKey} {
+		if uri := head.PeekCanonical(key); len(uri) > 0 {
+			return uri
+		}
+	}
+	return nil
+}
+
 // What fasthttp is given as the canonical form of a name it neither changes nor keeps.
 var (
-	refererKey = []byte("Referer")
-	verdictKey = []byte("X-Referee-Verdict")
-	scoreKey   = []byte("X-Referee-Score")
-	tailKey    = []byte("X-Referee-Tail")
-	nameKey    = []byte("X-Referee-Name")
+	refererKey      = []byte("Referer")
+	originalURIKey  = []byte("X-Original-Uri")
+	forwardedURIKey = []byte("X-Forwarded-Uri")
+	verdictKey      = []byte("X-Referee-Verdict")
+	scoreKey        = []byte("X-Referee-Score")
+	tailKey         = []byte("X-Referee-Tail")
+	nameKey         = []byte("X-Referee-Name")
 )
 
 // appendFigure appends f with 6 significant digits, as every output of Referee shows scores and tails.

@@ -14,6 +14,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 
+	"referee/evidence"
 	"referee/policy"
 )
 
@@ -29,7 +30,7 @@ func TestMain(m *testing.M) {
 func TestCheckSaysWhatItThinksInHeaders(t *testing.T) {
 	fix := newFixture(t)
 	addr := fix.api(t)
-	dga := fix.Judge.Judge(ViaCheck, []byte("https://"+dgaDomain+"/"), stranger).Result
+	dga := fix.Judge.Judge(ViaCheck, Request{Referer: []byte("https://" + dgaDomain + "/"), Client: stranger}).Result
 	figures := func(v float32) string { return fmt.Sprintf("%.6g", v) }
 
 	f := func(referer string, want map[string]string) {
@@ -397,4 +398,25 @@ func TestACheckOfACachedNameDoesNotAllocate(t *testing.T) {
 			t.Errorf("%s: %s", name, &ctx.Response)
 		}
 	}
+}
+
+func TestThePathOfACheckIsThatOfTheOriginalRequest(t *testing.T) {
+	fix := newFixture(t)
+	addr := fix.api(t)
+	f := func(path, header, want string) {
+		t.Helper()
+		w := dial(t, addr)
+		w.send("GET " + path + " HTTP/1.1\r\nHost: referee\r\nReferer: https://" + dgaDomain + "/\r\n" + header + "\r\n")
+		w.response("GET")
+		if got := fix.sightings()[0].Path; got != evidence.PathShape([]byte(want)) {
+			t.Errorf("%s with %q is not of the shape of %q", path, header, want)
+		}
+	}
+	f("/v1/check", "", "")
+	f("/v1/check?q", "", "")
+	f("/v1/check/login?next=1", "", "/login")
+	f("/v1/check", "X-Original-URI: /login?next=1\r\n", "/login")
+	f("/v1/check", "X-Forwarded-Uri: /login\r\n", "/login")
+	f("/v1/check/login", "X-Original-URI: /other\r\n", "/login")
+	f("/v1/observe/login", "", "/login")
 }

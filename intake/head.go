@@ -38,6 +38,7 @@ const (
 	expect
 	forwardedFor
 	referer
+	userAgent
 )
 
 var (
@@ -123,7 +124,7 @@ func (h *head) forwards(l *line) bool {
 	switch l.kind {
 	case pinned, host, contentLength, transferEncoding, forwardedFor:
 		return true
-	case endToEnd, referer:
+	case endToEnd, referer, userAgent:
 		for _, o := range h.options {
 			if len(o) == len(l.name) && bytes.EqualFold(o, l.name) {
 				return false
@@ -168,6 +169,8 @@ func kindOf(name []byte) kind {
 			return connection
 		case is("keep-alive"):
 			return hopByHop
+		case is("user-agent"):
+			return userAgent
 		}
 	case 14:
 		if is("content-length") {

@@ -87,16 +87,23 @@ func (j *Judge) Client(peer netip.Addr, forwarded [][]byte) netip.Addr {
 	return s.Proxies.Client(peer, forwarded)
 }
 
-// Judge judges one request by the value of its Referer header and its client's address, and offers a Sighting to the
-// background unless there is no name or it is one of the owner's own. An address that can be no single client on the
-// public internet, or that the owner exempts, is no evidence about anybody: such a Sighting is about the name alone.
-//
-// Of several Referer lines callers pass the first, which is what applications see: a second one is no way to be judged
-// by another name than they log.
+// Request is what a request is judged by. It holds views of the caller's bytes: Judge keeps none of them.
+type Request struct {
+	// Referer is the header's value. Of several lines callers pass the first, which is what applications see: a second one is
+	// no way to be judged by another name than they log.
+	Referer []byte
+	Client  netip.Addr // as Judge.Client says
+	Agent   []byte     // the User-Agent header, the first of several; empty where there is none
+	Path    []byte     // the request target of the original request, or its path; empty where it is not known
+}
+
+// Judge judges one request by its Referer and its client, and offers a Sighting to the background unless there is no name or
+// it is one of the owner's own. An address that can be no single client on the public internet, or that the owner exempts,
+// is no evidence about anybody: such a Sighting is about the name alone.
 //
 // It does not allocate for names in the cache, never blocks, and makes no system call. What panics inside is recovered and
 // counted, and the zero Judgement returned: the request goes on.
-func (j *Judge) Judge(via Via, referer []byte, client netip.Addr) (out Judgement) {
+func (j *Judge) Judge(via Via, r Request) (out Judgement) {
 	defer func() {
 		if p := recover(); p != nil {
 			j.panicked(p)
@@ -109,7 +116,7 @@ func (j *Judge) Judge(via Via, referer []byte, client netip.Addr) (out Judgement
 		return Judgement{}
 	}
 	parser := j.parsers.Get().(*features.Parser)
-	name, reason := parser.Referer(referer)
+	name, reason := parser.Referer(r.Referer)
 	out.Reason = reason
 	if reason == features.Named {
 		out.Result = s.Cache.Judge(name)
@@ -118,6 +125,7 @@ func (j *Judge) Judge(via Via, referer []byte, client netip.Addr) (out Judgement
 	j.parsers.Put(parser) // name is gone with it
 	j.counts.verdicts[via][out.Verdict].Add(1)
 
+	client := r.Client
 	if s.Policy.ExemptClient(client) {
 		client = netip.Addr{}
 	}
@@ -138,6 +146,8 @@ func (j *Judge) Judge(via Via, referer []byte, client netip.Addr) (out Judgement
 	if out.Exemption != policy.Own && !j.queue.Offer(evidence.Sighting{
 		Result: out.Result,
 		Client: client,
+		Agent:  evidence.AgentShape(r.Agent),
+		Path:   evidence.PathShape(r.Path),
 		Time:   now.UnixNano(),
 		Exempt: out.Verdict == policy.Exempt,
 	}) {

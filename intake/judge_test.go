@@ -22,7 +22,7 @@ func TestARefererIsJudgedByItsName(t *testing.T) {
 	fix := newFixture(t)
 	f := func(referer string, verdict policy.Verdict, exemption policy.Exemption, reason features.Reason, domain string) {
 		t.Helper()
-		got := fix.Judge.Judge(ViaCheck, []byte(referer), stranger)
+		got := fix.Judge.Judge(ViaCheck, Request{Referer: []byte(referer), Client: stranger})
 		if got.Verdict != verdict || got.Exemption != exemption || got.Reason != reason || got.Result.Domain != domain || got.Block {
 			t.Errorf("%q: got %+v", referer, got)
 		}
@@ -43,7 +43,7 @@ func TestARefererIsJudgedByItsName(t *testing.T) {
 func TestWhatIsSeenGoesToTheQueue(t *testing.T) {
 	fix := newFixture(t)
 	see := func(referer string, client netip.Addr) {
-		fix.Judge.Judge(ViaCheck, []byte(referer), client)
+		fix.Judge.Judge(ViaCheck, Request{Referer: []byte(referer), Client: client})
 	}
 	see("https://"+dgaDomain+"/", stranger)
 	see("https://www.google.com/", stranger)
@@ -52,7 +52,7 @@ func TestWhatIsSeenGoesToTheQueue(t *testing.T) {
 	see("https://"+dgaDomain+"/", netip.MustParseAddr("192.168.7.7")) // no client on the internet
 	see("https://"+dgaDomain+"/", netip.Addr{})
 
-	dga := fix.Judge.Judge(ViaCheck, []byte("https://"+dgaDomain+"/"), stranger).Result
+	dga := fix.Judge.Judge(ViaCheck, Request{Referer: []byte("https://" + dgaDomain + "/"), Client: stranger}).Result
 	google := fix.snapshot.Cache.Judge(features.Name{Host: "google.com", Domain: "google.com", Label: "google"})
 	at := fix.now.UnixNano()
 	want := []evidence.Sighting{
@@ -75,7 +75,7 @@ func TestOnlyCurrentHitsAreBlocked(t *testing.T) {
 	fix := newFixture(t)
 	f := func(want bool, referer string, client netip.Addr) {
 		t.Helper()
-		if got := fix.Judge.Judge(ViaProxy, []byte(referer), client).Block; got != want {
+		if got := fix.Judge.Judge(ViaProxy, Request{Referer: []byte(referer), Client: client}).Block; got != want {
 			t.Errorf("%q from %s: got %v", referer, client, got)
 		}
 	}
@@ -111,7 +111,7 @@ func TestAnExemptClientIsNeverBlocked(t *testing.T) {
 		c.NeverBlock.Clients = []string{"9.9.9.0/24"}
 	})
 	fix.block(clientHit("9.9.9.9/32"))
-	if fix.Judge.Judge(ViaCheck, nil, netip.MustParseAddr("9.9.9.9")).Block {
+	if fix.Judge.Judge(ViaCheck, Request{Client: netip.MustParseAddr("9.9.9.9")}).Block {
 		t.Error("blocked")
 	}
 }
@@ -119,7 +119,7 @@ func TestAnExemptClientIsNeverBlocked(t *testing.T) {
 func TestNothingIsJudgedBeforeTheFirstSnapshot(t *testing.T) {
 	fix := newFixture(t)
 	j := NewJudge(fix.queue, prometheus.NewRegistry(), fix.log, time.Now)
-	if got := j.Judge(ViaCheck, []byte("https://"+dgaDomain+"/"), stranger); got != (Judgement{}) {
+	if got := j.Judge(ViaCheck, Request{Referer: []byte("https://" + dgaDomain + "/"), Client: stranger}); got != (Judgement{}) {
 		t.Errorf("got %+v", got)
 	}
 	if got := j.Client(netip.MustParseAddr("8.8.8.8"), nil); got.IsValid() {
@@ -133,7 +133,7 @@ func TestAPanicLetsTheRequestPass(t *testing.T) {
 	s.Cache = nil // as broken as can be
 	fix.Swap(&s)
 	for range 3 {
-		if got := fix.Judge.Judge(ViaCheck, []byte("https://"+dgaDomain+"/"), stranger); got != (Judgement{}) {
+		if got := fix.Judge.Judge(ViaCheck, Request{Referer: []byte("https://" + dgaDomain + "/"), Client: stranger}); got != (Judgement{}) {
 			t.Errorf("got %+v", got)
 		}
 	}
@@ -145,7 +145,9 @@ func TestAPanicLetsTheRequestPass(t *testing.T) {
 func TestCountsAreWhatHappenedSinceTheLastCall(t *testing.T) {
 	fix := newFixture(t)
 	fix.block(clientHit("9.9.9.9/32"))
-	judge := func(via Via, referer string, client netip.Addr) { fix.Judge.Judge(via, []byte(referer), client) }
+	judge := func(via Via, referer string, client netip.Addr) {
+		fix.Judge.Judge(via, Request{Referer: []byte(referer), Client: client})
+	}
 	judge(ViaCheck, "https://"+dgaDomain+"/", stranger)
 	judge(ViaProxy, "https://"+dgaDomain+"/", netip.MustParseAddr("9.9.9.9"))
 	judge(ViaObserve, "https://"+benignDomain+"/", stranger)
@@ -186,7 +188,7 @@ func TestAFullQueueDropsSightingsAndNoRequests(t *testing.T) {
 	for fix.queue.Offer(evidence.Sighting{}) {
 		n++
 	}
-	if got := fix.Judge.Judge(ViaCheck, []byte("https://"+dgaDomain+"/"), stranger).Verdict; got != policy.DGA {
+	if got := fix.Judge.Judge(ViaCheck, Request{Referer: []byte("https://" + dgaDomain + "/"), Client: stranger}).Verdict; got != policy.DGA {
 		t.Errorf("got %s", got)
 	}
 	if got := fix.Counts()["dropped"]; got != 1 {
@@ -201,10 +203,10 @@ func TestAJudgementOfACachedNameDoesNotAllocate(t *testing.T) {
 	fix := newFixture(t)
 	fix.block(clientHit("9.9.9.9/32"), nameHit("zzxqwvkjhtpf.com"))
 	referer := []byte("https://www." + dgaDomain + "/some/page?q=1")
-	fix.Judge.Judge(ViaCheck, referer, stranger)
-	fix.Judge.Judge(ViaCheck, referer, stranger)
+	fix.Judge.Judge(ViaCheck, Request{Referer: referer, Client: stranger})
+	fix.Judge.Judge(ViaCheck, Request{Referer: referer, Client: stranger})
 	for name, raw := range map[string][]byte{"named": referer, "empty": nil} {
-		if n := testing.AllocsPerRun(1000, func() { fix.Judge.Judge(ViaCheck, raw, stranger) }); n != 0 {
+		if n := testing.AllocsPerRun(1000, func() { fix.Judge.Judge(ViaCheck, Request{Referer: raw, Client: stranger}) }); n != 0 {
 			t.Errorf("%s: %v allocations", name, n)
 		}
 	}
@@ -222,11 +224,22 @@ func BenchmarkJudge(b *testing.B) {
 			b.ReportAllocs()
 			n := 0
 			for b.Loop() {
-				fix.Judge.Judge(ViaCheck, raw, stranger)
+				fix.Judge.Judge(ViaCheck, Request{Referer: raw, Client: stranger})
 				if n++; n%512 == 0 { // as the background does, so that the queue has room
 					sink = fix.queue.Drain(sink[:0])
 				}
 			}
 		})
+	}
+}
+
+func TestASightingSaysTheShapeOfAgentAndPath(t *testing.T) {
+	fix := newFixture(t)
+	fix.Judge.Judge(ViaCheck, Request{
+		Referer: []byte("https://" + dgaDomain + "/"), Client: stranger, Agent: []byte("curl/8.5.0"), Path: []byte("/login?next=7"),
+	})
+	got := fix.queue.Drain(nil)[0]
+	if got.Agent != evidence.AgentShape([]byte("curl/8.6")) || got.Path != evidence.PathShape([]byte("/login")) {
+		t.Errorf("got %+v", got)
 	}
 }

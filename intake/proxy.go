@@ -99,8 +99,10 @@ func (p *Proxy) forward(x *exchange) {
 		ctx.SetConnectionClose()
 		return
 	}
-	refererValue, _ := x.head.first(referer)
-	if p.judge.Judge(ViaProxy, refererValue, p.judge.Client(peer, x.forwarded)).Block {
+	r := Request{Client: p.judge.Client(peer, x.forwarded), Path: ctx.Request.Header.RequestURI()}
+	r.Referer, _ = x.head.first(referer)
+	r.Agent, _ = x.head.first(userAgent)
+	if p.judge.Judge(ViaProxy, r).Block {
 		refuse(ctx, fasthttp.StatusForbidden, "refused")
 		return
 	}
