@@ -19,7 +19,11 @@ func DecodeName(r Row) (Name, error) {
 	if !validDomain(r.Key) {
 		d.fail(errors.New("the key is no domain"))
 	}
-	n.First, n.Last, n.Sightings = d.head()
+	var version byte
+	version, n.First, n.Last, n.Sightings = d.head()
+	if version >= 2 {
+		n.Blocked = int64(d.uvarint(uint64(maxTime)))
+	}
 	n.Score, n.Tail = d.float(), d.float()
 	d.checkTail(n.Tail)
 	n.Networks = d.sample(seconds(n.Last), false)
@@ -40,7 +44,11 @@ func DecodeClient(r Row) (Client, error) {
 		d.fail(errors.New("the key is no client: neither an IPv4 /32 nor an IPv6 /64"))
 	}
 	c := Client{Prefix: p}
-	c.First, c.Last, c.Sightings = d.head()
+	var version byte
+	version, c.First, c.Last, c.Sightings = d.head()
+	if version >= 2 {
+		c.Blocked, c.Session = int64(d.uvarint(uint64(maxTime))), int64(d.uvarint(uint64(maxTime)))
+	}
 	c.Names = d.sample(seconds(c.Last), true)
 	if err := d.end(r); err != nil {
 		return Client{}, err
@@ -111,13 +119,13 @@ func (d *decoder) uvarint(limit uint64) uint64 {
 	return v
 }
 
-func (d *decoder) head() (first, last int64, sightings uint64) {
-	if v := d.take(1)[0]; d.err == nil && v != rowVersion {
-		d.fail(fmt.Errorf("format %d is not %d: was it written by a newer version?", v, rowVersion))
+func (d *decoder) head() (version byte, first, last int64, sightings uint64) {
+	if version = d.take(1)[0]; d.err == nil && (version == 0 || version > rowVersion) {
+		d.fail(fmt.Errorf("format %d is not 1 to %d: was it written by a newer version?", version, rowVersion))
 	}
 	last = int64(d.uvarint(uint64(maxTime)))
 	first = last - int64(d.uvarint(uint64(last)))
-	return first, last, d.uvarint(math.MaxUint64)
+	return version, first, last, d.uvarint(math.MaxUint64)
 }
 
 func (d *decoder) sample(last uint32, names bool) (s Sample) {

@@ -23,7 +23,10 @@ type Row struct {
 }
 
 // rowVersion begins Data. A change of the format adds a version; the old one stays readable.
-const rowVersion = 1
+//
+//	1: as below, without what follows the sightings
+//	2: when it was last seen blocked, and of clients when a session last spoke for it
+const rowVersion = 2
 
 // Changes returns the rows that changed since the last call. They are the caller's.
 func (s *State) Changes() []Row {
@@ -80,7 +83,7 @@ func (s *State) restoreName(n Name) {
 		s.names.mark(e)
 	}
 	s.names.unsorted = true
-	s.names.touch(e, nameClass(&e.value), seconds(n.Last))
+	s.names.touch(e, nameClass(&e.value), seconds(max(n.Last, n.Blocked)))
 }
 
 func (s *State) restoreClient(c Client) {
@@ -95,7 +98,7 @@ func (s *State) restoreClient(c Client) {
 		s.clients.mark(e)
 	}
 	s.clients.unsorted = true
-	s.clients.touch(e, clientClass(&e.value), seconds(c.Last))
+	s.clients.touch(e, clientClass(&e.value), seconds(max(c.Last, c.Blocked, c.Session)))
 }
 
 func (n *Name) merge(o *Name) {
@@ -103,39 +106,44 @@ func (n *Name) merge(o *Name) {
 	if o.Last > n.Last || o.Last == n.Last && (o.Tail < n.Tail || o.Tail == n.Tail && o.Score > n.Score) {
 		n.Score, n.Tail = o.Score, o.Tail
 	}
-	n.First, n.Last = min(n.First, o.First), max(n.Last, o.Last)
+	n.First, n.Last = earliest(n.First, o.First), max(n.Last, o.Last)
 	n.Sightings = addCapped(n.Sightings, o.Sightings)
+	n.Blocked = max(n.Blocked, o.Blocked)
 	n.Networks.merge(&o.Networks, networksKept)
 }
 
 func (c *Client) merge(o *Client) {
-	c.First, c.Last = min(c.First, o.First), max(c.Last, o.Last)
+	c.First, c.Last = earliest(c.First, o.First), max(c.Last, o.Last)
 	c.Sightings = addCapped(c.Sightings, o.Sightings)
+	c.Blocked, c.Session = max(c.Blocked, o.Blocked), max(c.Session, o.Session)
 	c.Names.merge(&o.Names, namesKept)
 }
 
 // The format of Data, all numbers uvarints but where said:
 //
-//	version byte, last, last−first (nanoseconds), sightings, score, tail (both float32, little-endian; names only),
+//	version byte, last, last−first (nanoseconds), sightings, blocked (nanoseconds), session (nanoseconds; clients only),
+//	score, tail (both float32, little-endian; names only),
 //	limit (uint64, little-endian), last − dropped (seconds; only if limit is not 0), number of items,
 //	per item: hash (uint64, little-endian), last − seen (seconds), count,
 //	          and of clients tail, score (float32, little-endian), length of the domain, the domain.
 
 func encodeName(n *Name) Row {
 	b := encodeHead(n.First, n.Last, n.Sightings, len(n.Networks.items)*14)
+	b = binary.AppendUvarint(b, uint64(n.Blocked))
 	b = appendFloat(appendFloat(b, n.Score), n.Tail)
 	b = encodeSample(b, &n.Networks, seconds(n.Last), false)
-	return Row{Kind: KindName, Key: n.Domain, Seen: time.Unix(0, n.Last).UTC(), Data: b}
+	return Row{Kind: KindName, Key: n.Domain, Seen: time.Unix(0, max(n.Last, n.Blocked)).UTC(), Data: b}
 }
 
 func encodeClient(c *Client) Row {
 	b := encodeHead(c.First, c.Last, c.Sightings, len(c.Names.items)*24)
+	b = binary.AppendUvarint(binary.AppendUvarint(b, uint64(c.Blocked)), uint64(c.Session))
 	b = encodeSample(b, &c.Names, seconds(c.Last), true)
-	return Row{Kind: KindClient, Key: c.Prefix.String(), Seen: time.Unix(0, c.Last).UTC(), Data: b}
+	return Row{Kind: KindClient, Key: c.Prefix.String(), Seen: time.Unix(0, max(c.Last, c.Blocked, c.Session)).UTC(), Data: b}
 }
 
 func encodeHead(first, last int64, sightings uint64, room int) []byte {
-	b := make([]byte, 0, 56+room)
+	b := make([]byte, 0, 74+room)
 	b = append(b, rowVersion)
 	b = binary.AppendUvarint(b, uint64(last))
 	b = binary.AppendUvarint(b, uint64(last-first))

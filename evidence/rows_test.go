@@ -10,6 +10,8 @@ import (
 	"testing"
 	"time"
 
+	"referee/classifier"
+
 	gocmp "github.com/google/go-cmp/cmp"
 	"pgregory.net/rapid"
 )
@@ -39,6 +41,10 @@ func traffic(t *rapid.T) []Sighting {
 		}
 		all[i] = sighting(fmt.Sprintf("name%d.com", n), tail, client, time.Duration(i)*time.Minute+time.Duration(r.IntN(1e9)))
 		all[i].Exempt = n%10 == 9
+		all[i].Blocked, all[i].Session = r.IntN(8) == 0, r.IntN(8) == 0
+		if r.IntN(20) == 0 {
+			all[i].Result, all[i].Session = classifier.Result{Tail: 1}, true
+		}
 	}
 	return all
 }

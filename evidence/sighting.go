@@ -17,4 +17,13 @@ type Sighting struct {
 	Path   uint32     // PathShape of its target; 0 where that is not known
 	Time   int64      // Unix nanoseconds
 	Exempt bool       // the name may never be blocked: it counts as an ordinary external name
+
+	// Blocked: a rule over Referee's own sets ended the request, as a WAF log tells afterwards. It says that a flagged name is
+	// still sent, or that a client still sends one, and so how long their hits are to last; it is no evidence for a new hit.
+	// Only what is flagged is to be told so: whoever shares a blocked address must not renew the block by being blocked.
+	Blocked bool
+
+	// Session: the owner's upstream has verified a session on this request, which speaks for its client. With a Result without
+	// a Domain it says nothing else.
+	Session bool
 }

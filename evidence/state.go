@@ -6,6 +6,7 @@ import (
 	"math"
 	"math/bits"
 	"net/netip"
+	"strings"
 	"time"
 	"unique"
 
@@ -24,18 +25,21 @@ type Name struct {
 	Domain    string
 	Score     float32 // when last seen
 	Tail      float32 // when last seen; 1 if it was exempt then, or the model abstained
-	First     int64   // Unix nanoseconds
-	Last      int64   // Unix nanoseconds
+	First     int64   // Unix nanoseconds; 0: only ever seen Blocked
+	Last      int64   // Unix nanoseconds; likewise
 	Sightings uint64  // since First, from anywhere
+	Blocked   int64   // when it was last seen flagged in a request that Referee's own rule ended, Unix nanoseconds; 0: never
 	Networks  Sample  // distinct client networks within the window (NetworkPrefix)
 }
 
 // Client is what is known of one client.
 type Client struct {
 	Prefix    netip.Prefix // ClientPrefix
-	First     int64        // Unix nanoseconds
-	Last      int64        // Unix nanoseconds
+	First     int64        // Unix nanoseconds; 0: it sent no external name but in a Blocked request
+	Last      int64        // Unix nanoseconds; likewise
 	Sightings uint64       // requests with an external name, since First
+	Blocked   int64        // as of a Name: when it last sent a flagged name
+	Session   int64        // when a verified session last spoke for it, Unix nanoseconds; 0: never
 	Names     Sample       // distinct external names within the window
 }
 
@@ -69,6 +73,19 @@ func New(cfg Config, key Key) *State {
 // Add takes one sighting in. It keeps no reference to si's strings.
 func (s *State) Add(si Sighting) {
 	si.Time = max(0, min(si.Time, maxTime))
+	if si.Session && si.Client.IsValid() {
+		e := s.client(si)
+		e.value.Session = max(e.value.Session, si.Time)
+		s.clients.mark(e)
+		s.clients.touch(e, clientClass(&e.value), seconds(si.Time))
+	}
+	switch {
+	case si.Blocked:
+		s.addBlocked(si)
+		return
+	case si.Session && si.Result.Domain == "":
+		return
+	}
 	it := Item{Seen: seconds(si.Time), Count: 1, Tail: si.Result.Tail, Score: si.Result.Score}
 	sane := it.Tail > 0 && it.Tail <= 1 && !math.IsInf(float64(it.Score), 0) && it.Score == it.Score
 	if si.Exempt || si.Result.Abstain || !sane || !validDomain(si.Result.Domain) {
@@ -81,6 +98,28 @@ func (s *State) Add(si Sighting) {
 	if si.Client.IsValid() {
 		it.Hash = s.hash([]byte(si.Result.Domain))
 		s.addClient(si, it)
+	}
+}
+
+// addBlocked notes that what is blocked is still there, and nothing else: were it counted as evidence, the answer to a block
+// would be more of it.
+func (s *State) addBlocked(si Sighting) {
+	if si.Exempt || si.Result.Abstain || !(si.Result.Tail > 0 && si.Result.Tail <= float32(s.cfg.Interest)) || !validDomain(si.Result.Domain) {
+		return
+	}
+	n := s.names.index[si.Result.Domain]
+	if n == nil { // its block outlives the window
+		domain := strings.Clone(si.Result.Domain)
+		n = s.names.add(domain, Name{Domain: domain, Tail: 1})
+	}
+	n.value.Blocked = max(n.value.Blocked, si.Time)
+	s.names.mark(n)
+	s.names.touch(n, nameClass(&n.value), seconds(si.Time))
+	if si.Client.IsValid() {
+		c := s.client(si)
+		c.value.Blocked = max(c.value.Blocked, si.Time)
+		s.clients.mark(c)
+		s.clients.touch(c, clientClass(&c.value), seconds(si.Time))
 	}
 }
 
@@ -97,7 +136,7 @@ func (s *State) addName(si Sighting, it Item) {
 	if si.Time >= n.Last {
 		n.Score, n.Tail, n.Last = it.Score, it.Tail, si.Time
 	}
-	n.First = min(n.First, si.Time)
+	n.First = earliest(n.First, si.Time)
 	n.Sightings = addCapped(n.Sightings, 1)
 	n.Networks.prune(s.horizon)
 	if si.Client.IsValid() {
@@ -109,19 +148,33 @@ func (s *State) addName(si Sighting, it Item) {
 }
 
 func (s *State) addClient(si Sighting, it Item) {
-	prefix := ClientPrefix(si.Client)
-	key := keyOf(prefix)
-	e := s.clients.index[key]
-	if e == nil {
-		e = s.clients.add(key, Client{Prefix: prefix, First: si.Time, Last: si.Time})
-	}
+	e := s.client(si)
 	c := &e.value
-	c.First, c.Last = min(c.First, si.Time), max(c.Last, si.Time)
+	c.First, c.Last = earliest(c.First, si.Time), max(c.Last, si.Time)
 	c.Sightings = addCapped(c.Sightings, 1)
 	c.Names.prune(s.horizon)
 	c.Names.add(it, namesKept)
 	s.clients.mark(e)
 	s.clients.touch(e, clientClass(c), it.Seen)
+}
+
+// client is the entry of a sighting's client, which is made where there is none: then it must be touched.
+func (s *State) client(si Sighting) *entry[clientKey, Client] {
+	prefix := ClientPrefix(si.Client)
+	key := keyOf(prefix)
+	e := s.clients.index[key]
+	if e == nil {
+		e = s.clients.add(key, Client{Prefix: prefix})
+	}
+	return e
+}
+
+// earliest is the earlier of two times, of which 0 is none.
+func earliest(a, b int64) int64 {
+	if a == 0 || b != 0 && b < a {
+		return b
+	}
+	return a
 }
 
 // nameClass ranks a name by its witnesses: 1, 2–3, 4–7, 8 and more networks.

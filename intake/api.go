@@ -90,12 +90,17 @@ func unambiguous(h *fasthttp.RequestHeader) error {
 // the first of several Referer lines, and joined a folded one.
 func (a *API) check(ctx *fasthttp.RequestCtx, via Via, target []byte) {
 	head := &ctx.Request.Header
-	v := a.judge.Judge(via, Request{
+	peer := peerAddr(ctx.RemoteAddr())
+	r := Request{
 		Referer: head.PeekCanonical(refererKey),
-		Client:  a.judge.Client(peerAddr(ctx.RemoteAddr()), head.PeekAll("X-Forwarded-For")),
+		Client:  a.judge.Client(peer, head.PeekAll("X-Forwarded-For")),
 		Agent:   head.UserAgent(),
 		Path:    original(head, target),
-	})
+	}
+	if marker := a.judge.sessionHeader(peer); marker != nil {
+		r.Session = isSession(head.PeekCanonical(marker))
+	}
+	v := a.judge.Judge(via, r)
 	if via == ViaObserve {
 		return // nobody reads the answer to a mirrored request
 	}

@@ -1,6 +1,7 @@
 package intake
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"net"
@@ -12,12 +13,22 @@ import (
 type Config struct {
 	Listen         string   `yaml:"listen" default:"127.0.0.1:8610" help:"Where /v1/check, /v1/observe and /v1/score are served. Keep it away from the internet: who can reach it can send sightings."`
 	TrustedProxies []string `yaml:"trusted-proxies" default:"127.0.0.0/8,::1/128,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,fc00::/7" help:"Ranges whose X-Forwarded-For is believed: the load balancer's subnets, the ingress, the CDN's origin-facing ranges. The client is the first other address from the right."`
+	SessionHeader  string   `yaml:"session-header" help:"Header that your ingress sets on requests of a verified session, and removes from all others: its client is not blocked for an evidence.window. Believed from trusted-proxies only; one that lets a client's own header through lets it exempt itself."`
 	MaxConnections int      `yaml:"max-connections" default:"10000" help:"Connections served at a time; further ones are answered 503 and closed. Each may hold a header buffer of 64 KiB."`
 }
 
 // Validate refuses addresses that cannot be listened on and ranges that cannot be meant.
 func (c Config) Validate() error {
 	_, err := ParseProxies(c.TrustedProxies)
+	for i := range len(c.SessionHeader) {
+		if !tokenBytes[c.SessionHeader[i]] {
+			err = errors.Join(err, fmt.Errorf("session-header: %q is no header name; write one such as X-Session-Verified", c.SessionHeader))
+			break
+		}
+	}
+	if kindOf([]byte(cmp.Or(c.SessionHeader, "x"))) != endToEnd {
+		err = errors.Join(err, fmt.Errorf("session-header: %q has a meaning of its own; use one that only your ingress sets", c.SessionHeader))
+	}
 	return errors.Join(
 		validateAddress("listen", c.Listen, "127.0.0.1:8610"),
 		err,

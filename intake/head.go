@@ -107,6 +107,16 @@ func (h *head) first(k kind) (value []byte, n int) {
 	return value, n
 }
 
+// value returns that of the first line with a name.
+func (h *head) value(name []byte) []byte {
+	for i := range h.lines {
+		if bytes.EqualFold(h.lines[i].name, name) {
+			return h.lines[i].value
+		}
+	}
+	return nil
+}
+
 // has reports whether the Connection header has an option (in lower case).
 func (h *head) has(option string) bool {
 	for _, o := range h.options {

@@ -40,6 +40,7 @@ type Snapshot struct {
 	Cache   *classifier.Cache
 	Policy  *policy.Policy
 	Proxies *Proxies // nil: trust nobody's X-Forwarded-For
+	Session []byte   // canonical name of the header that marks a verified session; empty: there is none
 	Block   bool     // answer 403 to current hits: enforce mode with inline: block
 }
 
@@ -63,11 +64,12 @@ type Judge struct {
 	parsers  sync.Pool // of *features.Parser
 	counts   counts
 	traffic  *traffic
+	vouched  *vouched
 }
 
 // NewJudge makes a Judge that offers its sightings to q. Until the first Swap it lets everything pass unjudged.
 func NewJudge(q *evidence.Queue, reg prometheus.Registerer, log *slog.Logger, now func() time.Time) *Judge {
-	j := &Judge{queue: q, now: now, log: log, traffic: newTraffic(), parsers: sync.Pool{New: func() any { return new(features.Parser) }}}
+	j := &Judge{queue: q, now: now, log: log, traffic: newTraffic(), vouched: new(vouched), parsers: sync.Pool{New: func() any { return new(features.Parser) }}}
 	j.register(reg)
 	return j
 }
@@ -95,11 +97,27 @@ type Request struct {
 	Client  netip.Addr // as Judge.Client says
 	Agent   []byte     // the User-Agent header, the first of several; empty where there is none
 	Path    []byte     // the request target of the original request, or its path; empty where it is not known
+	Time    time.Time  // zero: now. A log's is when the request came
+
+	// Blocked: a rule over Referee's own sets ended it, as a WAF log tells by the rule's label. See evidence.Sighting.
+	Blocked bool
+	// Session: somebody who is trusted says that it belongs to a verified session.
+	Session bool
+}
+
+func (r *Request) seen(now time.Time) time.Time {
+	if r.Time.IsZero() {
+		return now
+	}
+	return r.Time
 }
 
 // Judge judges one request by its Referer and its client, and offers a Sighting to the background unless there is no name or
 // it is one of the owner's own. An address that can be no single client on the public internet, or that the owner exempts,
 // is no evidence about anybody: such a Sighting is about the name alone.
+//
+// Of a Blocked request a Sighting is offered only where its own Referer is flagged: who merely shares the address must not
+// renew the block. Of a Session one is offered even without a name, now and then.
 //
 // It does not allocate for names in the cache, never blocks, and makes no system call. What panics inside is recovered and
 // counted, and the zero Judgement returned: the request goes on.
@@ -137,26 +155,42 @@ func (j *Judge) Judge(via Via, r Request) (out Judgement) {
 		if s.Block && client.IsValid() {
 			out.Block = j.blocked(via, out, client, j.now())
 		}
+		if r.Session && client.IsValid() {
+			j.vouch(client, r.seen(j.now()))
+		}
 		return out
 	}
 	if out.Verdict == policy.Exempt && !out.Result.Abstain && out.Result.Tail <= s.Policy.Threshold() {
 		j.counts.saved[out.Exemption].Add(1)
 	}
 	now := j.now()
-	if out.Exemption != policy.Own && !j.queue.Offer(evidence.Sighting{
-		Result: out.Result,
-		Client: client,
-		Agent:  evidence.AgentShape(r.Agent),
-		Path:   evidence.PathShape(r.Path),
-		Time:   now.UnixNano(),
-		Exempt: out.Verdict == policy.Exempt,
-	}) {
-		j.counts.dropped.Add(1)
+	switch {
+	case out.Exemption == policy.Own:
+		if r.Session && client.IsValid() {
+			j.vouch(client, r.seen(now))
+		}
+	case !r.Blocked || out.Verdict == policy.DGA:
+		j.offer(evidence.Sighting{
+			Result:  out.Result,
+			Client:  client,
+			Agent:   evidence.AgentShape(r.Agent),
+			Path:    evidence.PathShape(r.Path),
+			Time:    r.seen(now).UnixNano(),
+			Exempt:  out.Verdict == policy.Exempt,
+			Blocked: r.Blocked,
+			Session: r.Session,
+		})
 	}
 	if s.Block {
 		out.Block = j.blocked(via, out, client, now)
 	}
 	return out
+}
+
+func (j *Judge) offer(s evidence.Sighting) {
+	if !j.queue.Offer(s) {
+		j.counts.dropped.Add(1)
+	}
 }
 
 // blocked reports whether the name or the client is a current hit. The background replaces the hits as they change; that

@@ -102,6 +102,9 @@ func (p *Proxy) forward(x *exchange) {
 	r := Request{Client: p.judge.Client(peer, x.forwarded), Path: ctx.Request.Header.RequestURI()}
 	r.Referer, _ = x.head.first(referer)
 	r.Agent, _ = x.head.first(userAgent)
+	if marker := p.judge.sessionHeader(peer); marker != nil {
+		r.Session = isSession(x.head.value(marker))
+	}
 	if p.judge.Judge(ViaProxy, r).Block {
 		refuse(ctx, fasthttp.StatusForbidden, "refused")
 		return

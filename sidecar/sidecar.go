@@ -113,6 +113,7 @@ func (s *Sidecar) swap(j *judging) {
 		Cache:   j.cache,
 		Policy:  j.policy,
 		Proxies: j.proxies,
+		Session: intake.SessionHeader(j.config.Intake.SessionHeader),
 		Block:   s.config.Mode == waf.ModeEnforce && j.config.Inline == "block",
 	})
 }
