@@ -13,7 +13,7 @@ const machineMade = 1e-4
 
 // DropMachineMade leaves out of the benign names to learn from what was probably generated, by a rule without an eye on any one
 // name: top lists of live DNS traffic hold the names that infected machines ask for. A label of a source that is not
-// clean goes if a regression that did not learn from it (it saw the other half of the benign names) scores it as high as
+// clean, nor the owner's, goes if a regression that did not learn from it (it saw the other half of the benign names) scores it as high as
 // one in 10,000 of the clean names held back. It returns how many it
 // left out: none where fewer than 10,000 clean names are held back.
 func (c *Corpus) DropMachineMade(ctx context.Context, s Schedule, progress func(done, total int)) (int, error) {
@@ -24,6 +24,7 @@ func (c *Corpus) DropMachineMade(ctx context.Context, s Schedule, progress func(
 	for _, l := range c.Calibration {
 		trusted[l.Source] = true
 	}
+	trusted[c.own] = true // the owner has looked
 	halves := [2][]Labelled{}
 	for _, l := range c.Benign {
 		h := 0

@@ -21,6 +21,8 @@ type Selection struct {
 	Without  []string // kinds of families not to learn from
 	Clean    []string // benign sources without generated names in them, to calibrate with; patterns. Empty: all sources
 	HoldBack int      // percent of the clean labels that are held back from training, to calibrate with
+	Shapes   []Family // synthetic families, to learn from beside those of the lists
+	Own      Own      // what the owner knows, which goes before any list
 }
 
 // Corpus is what to learn from and what is held back. Labels are unique within a class: the model reads nothing else.
@@ -30,6 +32,7 @@ type Corpus struct {
 	Families    []Family   // to learn from, by name
 	LeftOut     []Family   // known, of a kind not to learn from
 	Drops       Drops
+	own         string // the source and family of the owner's labels; empty: none
 }
 
 // Labelled is a label and the source that it is counted under.
@@ -56,6 +59,7 @@ func ReadCorpus(benign, generated []string, s Selection) (*Corpus, error) {
 		families:  map[string]map[string]struct{}{},
 		benign:    map[string]int{},
 	}
+	b.drops = append(b.drops, s.Own.drops...)
 	for _, file := range generated {
 		if err := ReadList(file, &b.drops, b.addGenerated); err != nil {
 			return nil, err
@@ -132,22 +136,22 @@ func (b *corpusBuilder) isClean(source string) bool {
 }
 
 func (b *corpusBuilder) corpus() (*Corpus, error) {
-	c := &Corpus{Drops: b.drops}
-	c.Drops.Sort()
+	c := &Corpus{}
 	for _, e := range b.entries {
-		if b.isClean(e.Source) && heldBack(e.Label, b.HoldBack) {
+		switch {
+		case b.Own.knows(e.Label):
+			b.drops.add("label in a list that the owner's labels speak for", b.Own.labels[e.Label].Place)
+		case b.isClean(e.Source) && heldBack(e.Label, b.HoldBack):
 			c.Calibration = append(c.Calibration, e)
-		} else {
+		default:
 			c.Benign = append(c.Benign, e)
 		}
 	}
 	for name, labels := range b.families {
 		f := Family{Name: name, Kind: b.Kinds[name]}
 		for label := range labels {
-			if heldBack(label, heldBackOfFamilies) {
-				f.HeldBack = append(f.HeldBack, label)
-			} else {
-				f.Labels = append(f.Labels, label)
+			if !b.Own.knows(label) {
+				f.add(label)
 			}
 		}
 		slices.Sort(f.Labels)
@@ -158,9 +162,13 @@ func (b *corpusBuilder) corpus() (*Corpus, error) {
 			c.Families = append(c.Families, f)
 		}
 	}
+	c.Families = append(c.Families, b.Shapes...)
+	b.Own.teach(c)
 	byName := func(a, b Family) int { return strings.Compare(a.Name, b.Name) }
 	slices.SortFunc(c.Families, byName)
 	slices.SortFunc(c.LeftOut, byName)
+	c.Drops = b.drops
+	c.Drops.Sort()
 	switch {
 	case len(c.Benign) == 0:
 		return nil, errors.New("no benign names to learn from: give more lists, or exclude fewer sources")
@@ -170,6 +178,15 @@ func (b *corpusBuilder) corpus() (*Corpus, error) {
 		return nil, errors.New("no generated names to learn from: give more lists, or leave out fewer kinds")
 	}
 	return c, nil
+}
+
+// add holds one in twenty labels back.
+func (f *Family) add(label string) {
+	if heldBack(label, heldBackOfFamilies) {
+		f.HeldBack = append(f.HeldBack, label)
+	} else {
+		f.Labels = append(f.Labels, label)
+	}
 }
 
 func matches(patterns []string, name string) bool {

@@ -1,9 +1,9 @@
 package training
 
 import (
+	"archive/zip"
 	"bufio"
 	"bytes"
-	"compress/gzip"
 	"errors"
 	"fmt"
 	"io"
@@ -55,50 +55,82 @@ func (d *Drops) add(reason string, where Place) {
 // maxLine bounds a line of a list, in bytes: the longest Referer that servers accept, with room.
 const maxLine = 64 << 10
 
-// ReadList calls each with every name of a list: plain text or gzip, a name or URL a line, after it a tab and its source
-// or family where they are known. A byte-order mark, CRLF, blank lines, lines that begin with #, upper case and U-labels
-// are all right. Lines without a registrable name are counted in drops. A file of which less than half are names, or
-// with a line that no list has (binary, endless, more columns), is refused with its line.
+// maxGroups bounds the sources or families of a list: more are ranks or remarks in the wrong column.
+const maxGroups = 10_000
+
+// ReadList calls each with every name of a list, plain, or packed with gzip, zstd or zip. A line is a name or URL, after it a tab and
+// its source or family where they are known. Rows of ranking lists are read too: rank,name, or columns under a header
+// of which one is called domain, origin, host or the like, and one may be called source or family. A byte-order mark, CRLF, blank lines,
+// lines that begin with #, upper case and U-labels are all right. Lines without a registrable name are counted in drops. A file of which less
+// than half are names, or with a line that no list has (binary, endless, more columns), is refused with its line. It
+// holds one line at a time.
 func ReadList(path string, drops *Drops, each func(Entry)) error {
 	file, err := os.Open(path)
 	if err != nil {
 		return fmt.Errorf("list: %w", err)
 	}
 	defer file.Close()
-	in, err := decompressed(file)
-	if err != nil {
-		return fmt.Errorf("list %s: %w", path, err)
-	}
+	return readList(path, file, drops, each)
+}
+
+func readList(path string, file io.Reader, drops *Drops, each func(Entry)) error {
 	r := listReader{path: path, group: baseName(path), drops: drops, each: each, groups: map[string]string{}}
-	lines := bufio.NewScanner(in)
-	lines.Buffer(make([]byte, 0, maxLine), maxLine)
-	for lines.Scan() {
-		r.line++
-		if err := r.read(lines.Bytes()); err != nil {
-			return fmt.Errorf("list %s:%d: %w", path, r.line, err)
-		}
-	}
-	if err := lines.Err(); errors.Is(err, bufio.ErrTooLong) {
-		return fmt.Errorf("list %s:%d: longer than %d bytes: is this a list of names, one a line?", path, r.line+1, maxLine)
-	} else if err != nil {
-		return fmt.Errorf("list %s:%d: %w", path, r.line+1, err)
+	if err := readLines(path, file, r.read); err != nil {
+		return err
 	}
 	return r.finish()
 }
 
-// decompressed looks through gzip, by its magic number and not by the file's name.
-func decompressed(file io.Reader) (io.Reader, error) {
-	in := bufio.NewReaderSize(file, maxLine)
-	if head, err := in.Peek(2); err == nil && head[0] == 0x1f && head[1] == 0x8b {
-		return gzip.NewReader(in)
+// readLines calls each with every line that is neither blank nor a comment, without its end. Errors, its own and those
+// of each, begin with the list and the line.
+func readLines(path string, file io.Reader, each func(number int, line []byte) error) error {
+	in, err := openText(file)
+	if err != nil {
+		return fmt.Errorf("list %s: %w", path, cutOff(err))
 	}
-	return in, nil
+	if c, ok := in.(*expandingReader); ok {
+		defer c.close()
+	}
+	lines := bufio.NewScanner(in)
+	lines.Buffer(make([]byte, 0, maxLine), maxLine)
+	number := 0
+	for lines.Scan() {
+		number++
+		line := lines.Bytes()
+		if number == 1 {
+			line = bytes.TrimPrefix(line, []byte("\uFEFF"))
+		}
+		line = bytes.TrimRight(line, "\r")
+		if text := bytes.TrimSpace(line); len(text) == 0 || text[0] == '#' {
+			continue
+		}
+		if bytes.IndexByte(line, 0) >= 0 {
+			return fmt.Errorf("list %s:%d: a NUL byte: want UTF-8 text, plain or packed with gzip, zstd or zip", path, number)
+		}
+		if err := each(number, line); err != nil {
+			return fmt.Errorf("list %s:%d: %w", path, number, err)
+		}
+	}
+	if err := lines.Err(); errors.Is(err, bufio.ErrTooLong) {
+		return fmt.Errorf("list %s:%d: longer than %d bytes: is this a list of names, one a line?", path, number+1, maxLine)
+	} else if err != nil {
+		return fmt.Errorf("list %s:%d: %w", path, number+1, cutOff(err))
+	}
+	return nil
+}
+
+// cutOff says what an early end of a packed file means.
+func cutOff(err error) error {
+	if errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, io.EOF) || errors.Is(err, zip.ErrFormat) {
+		return fmt.Errorf("the packed file is cut off (%w): fetch it again", err)
+	}
+	return err
 }
 
 // baseName is a file's name without directories and the endings of lists.
 func baseName(path string) string {
 	name := filepath.Base(path)
-	for _, ending := range []string{".gz", ".tsv", ".txt", ".csv"} {
+	for _, ending := range []string{".gz", ".zst", ".zip", ".tsv", ".txt", ".csv"} {
 		name = strings.TrimSuffix(name, ending)
 	}
 	return name
@@ -111,42 +143,52 @@ type listReader struct {
 	each   func(Entry)
 	parser features.Parser
 	groups map[string]string // one string each, not one a line
+	form   form
+	formed bool // the first line told the form
+	cells  [][]byte
 
 	line, names, others int
 	firstOther          string
 }
 
-func (r *listReader) read(line []byte) error {
-	if r.line == 1 {
-		line = bytes.TrimPrefix(line, []byte("\uFEFF"))
-	}
-	line = bytes.TrimRight(line, "\r")
-	if text := bytes.TrimSpace(line); len(text) == 0 || text[0] == '#' {
-		return nil
-	}
-	if bytes.IndexByte(line, 0) >= 0 {
-		return errors.New("a NUL byte: want text or gzip")
-	}
-	raw, group, two := bytes.Cut(line, []byte("\t"))
-	if bytes.IndexByte(group, '\t') >= 0 {
-		return errors.New("more than two columns: want a name, a tab and its source or family")
-	}
-	name, reason := r.parser.Bare(bytes.TrimSpace(raw))
-	if reason != features.Named {
-		r.drops.add("no registrable name ("+reason.String()+")", Place{r.path, r.line})
-		if r.others++; r.others == 1 {
-			r.firstOther = fmt.Sprintf("%d: %q", r.line, bytes.ToValidUTF8(raw[:min(len(raw), 60)], []byte("?")))
+func (r *listReader) read(number int, line []byte) error {
+	r.line = number
+	if !r.formed {
+		r.formed = true
+		var header bool
+		if r.form, header = formOf(line, &r.parser); header {
+			return nil
 		}
-		return nil
+	}
+	r.cells = r.form.cells(r.cells[:0], line)
+	if len(r.cells) > 2 && !r.form.free {
+		return errors.New("more than two columns: want a name, a tab and its source or family, or a header that says which is which")
+	}
+	if len(r.cells) <= r.form.name {
+		return r.drop("too few columns", line)
+	}
+	name, reason := r.parser.Bare(r.cells[r.form.name])
+	if reason != features.Named {
+		return r.drop("no registrable name ("+reason.String()+")", line)
 	}
 	r.names++
 	entry := Entry{Group: r.group, Place: Place{r.path, r.line}}
-	if group = bytes.TrimSpace(group); two && len(group) > 0 {
-		entry.Group = r.intern(group)
+	if at := r.form.group; at >= 0 && at < len(r.cells) && len(r.cells[at]) > 0 {
+		if entry.Group = r.intern(r.cells[at]); len(r.groups) > maxGroups {
+			return fmt.Errorf("more than %d sources or families: is that column a rank or a remark?", maxGroups)
+		}
 	}
 	entry.Domain = strings.Clone(name.Domain)
 	entry.Label = entry.Domain[:len(name.Label)]
 	r.each(entry)
+	return nil
+}
+
+func (r *listReader) drop(reason string, line []byte) error {
+	r.drops.add(reason, Place{r.path, r.line})
+	if r.others++; r.others == 1 {
+		r.firstOther = fmt.Sprintf("%d: %q", r.line, bytes.ToValidUTF8(line[:min(len(line), 60)], []byte("?")))
+	}
 	return nil
 }
 
@@ -164,7 +206,7 @@ func (r *listReader) finish() error {
 	case r.names == 0 && r.others == 0:
 		return fmt.Errorf("list %s: empty", r.path)
 	case r.names < r.others:
-		return fmt.Errorf("list %s:%s is no name, like %d of %d lines: want one name a line, after it a tab and its source or family",
+		return fmt.Errorf("list %s:%s is no name, like %d of %d lines: want one name a line, after it a tab and its source or family; or rank,name; or a header",
 			r.path, r.firstOther, r.others, r.names+r.others)
 	}
 	return nil

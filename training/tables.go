@@ -1,6 +1,7 @@
 package training
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"slices"
@@ -19,7 +20,7 @@ func ReadShipping(path string) (Shipping, error) {
 	}
 	ship := Shipping{}
 	name, yes := -1, -1
-	for i, line := range strings.Split(string(text), "\n") {
+	for i, line := range strings.Split(strings.TrimPrefix(string(text), "\uFEFF"), "\n") {
 		cells := strings.Split(line, "|")
 		for j := range cells {
 			cells[j] = strings.TrimSpace(cells[j])
@@ -51,22 +52,29 @@ type Kinds map[string]string
 // Wordlist is the kind of families that join dictionary words.
 const Wordlist = "wordlist"
 
-// ReadKinds reads a table of families: the family, a tab and its kind, further columns ignored.
+// ReadKinds reads a table of families: the family, a tab and its kind, further columns ignored. It refuses a family of
+// two kinds.
 func ReadKinds(path string) (Kinds, error) {
-	text, err := os.ReadFile(path)
+	file, err := os.Open(path)
 	if err != nil {
 		return nil, fmt.Errorf("families: %w", err)
 	}
+	defer file.Close()
 	kinds := Kinds{}
-	for i, line := range strings.Split(string(text), "\n") {
-		cells := strings.Split(line, "\t")
-		switch {
-		case strings.TrimSpace(line) == "" || strings.HasPrefix(line, "#"):
-		case len(cells) < 2:
-			return nil, fmt.Errorf("families %s:%d: want a family, a tab and its kind", path, i+1)
-		default:
-			kinds[strings.TrimSpace(cells[0])] = strings.TrimSpace(cells[1])
+	err = readLines(path, file, func(_ int, line []byte) error {
+		cells := strings.Split(string(line), "\t")
+		if len(cells) < 2 {
+			return errors.New("want a family, a tab and its kind")
 		}
+		family, kind := strings.TrimSpace(cells[0]), strings.TrimSpace(cells[1])
+		if before, twice := kinds[family]; twice && before != kind {
+			return fmt.Errorf("family %s is %s here and %s before", family, kind, before)
+		}
+		kinds[family] = kind
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("families: %w", err)
 	}
 	return kinds, nil
 }

@@ -1,0 +1,52 @@
+package training
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"slices"
+
+	"referee/training/shapes"
+)
+
+// EachShape calls each with count synthetic labels of every kind, under the name of the kind's family (shape-hex; a kind that is
+// asked for again is shape-hex-2). A kind's parameters are drawn anew every per labels, as if by another author. Equal arguments give
+// equal names, and a kind's names do not depend on which others are asked for. words are for shapes.Words.
+func EachShape(kinds []shapes.Kind, count, per int, seed uint64, words []string, each func(family string, made *shapes.Family)) {
+	times := map[shapes.Kind]uint64{}
+	for _, kind := range kinds {
+		times[kind]++
+		name := "shape-" + string(kind)
+		if n := times[kind]; n > 1 {
+			name = fmt.Sprintf("%s-%d", name, n)
+		}
+		random := rand.New(rand.NewPCG(seed, times[kind]<<32|uint64(slices.Index(shapes.Kinds(), kind))))
+		for done := 0; done < count; done += per {
+			made := shapes.NewFamily(kind, random, words)
+			for range min(per, count-done) {
+				each(name, made)
+			}
+		}
+	}
+}
+
+// ShapeFamilies are families to learn from where no list of generated names is at hand: the shapes that are mixed under
+// real families otherwise.
+func ShapeFamilies(seed uint64) []Family {
+	var families []Family
+	seen := map[string]bool{}
+	EachShape(shapeKinds, shapeList, shapeFamily, seed, nil, func(family string, made *shapes.Family) {
+		if n := len(families); n == 0 || families[n-1].Name != family {
+			families = append(families, Family{Name: family, Kind: string(made.Kind())})
+			clear(seen)
+		}
+		if label := made.Label(); !seen[label] {
+			seen[label] = true
+			families[len(families)-1].add(label)
+		}
+	})
+	for i := range families {
+		slices.Sort(families[i].Labels)
+		slices.Sort(families[i].HeldBack)
+	}
+	return families
+}
