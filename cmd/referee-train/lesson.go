@@ -17,6 +17,9 @@ type lesson struct {
 	Clean    []string `placeholder:"SOURCE" help:"Benign sources without generated names among them, to calibrate with; * matches. All, if none is named."`
 	HoldBack int      `default:"30" help:"Percent of the clean labels to calibrate with and not to learn: more support stricter confidences."`
 
+	Labels      []string `sep:"none" placeholder:"FILE" help:"What you know from your own traffic: a name, a tab and dga or benign, as referee report --export-labels writes it. It goes before the lists. Repeatable."`
+	LabelWeight int      `default:"10" help:"How many times as much as a name of a list each of these counts, 1 to 1000."`
+
 	MinLength int     `default:"7" help:"Shorter labels abstain: of 6 characters one in ten is found, with three times the mistakes."`
 	Seed      uint64  `default:"1" help:"Of every draw: equal seeds and lists give equal bytes."`
 	Bits      uint    `default:"20" help:"Size of the n-gram table, as a power of two."`
@@ -62,6 +65,17 @@ func (l *lesson) corpus(ctx context.Context, errs io.Writer, bar *progress, beni
 		return nil, nil, err
 	}
 	bar.note("reading lists")
+	if selection.Own, err = training.ReadOwn(l.Labels, l.LabelWeight); err != nil {
+		return nil, nil, err
+	}
+	if len(l.Labels) > 0 {
+		generated, benign := selection.Own.Count()
+		fmt.Fprintf(errs, "%d labels of your own for generated names and %d for benign ones, each counted %d times\n", generated, benign, l.LabelWeight)
+	}
+	if len(generated) == 0 {
+		fmt.Fprintln(errs, "no list of generated names: learning from synthetic shapes alone")
+		selection.Shapes = training.ShapeFamilies(l.Seed)
+	}
 	corpus, err := training.ReadCorpus(benign, generated, selection)
 	if err != nil {
 		return nil, nil, err

@@ -12,8 +12,8 @@ import (
 )
 
 type trainCommand struct {
-	Benign []string `required:"" sep:"none" placeholder:"FILE" help:"A list of benign names, plain or gzip: a name a line, after a tab its source. Repeatable."`
-	DGA    []string `required:"" name:"dga" sep:"none" placeholder:"FILE" help:"A list of generated names: a name a line, after a tab its family. Repeatable."`
+	Benign []string `required:"" sep:"none" placeholder:"FILE" help:"A list of benign names, plain, gzip, zstd or zip: a name a line, after a tab its source; or a ranking list as it is published. Repeatable."`
+	DGA    []string `name:"dga" sep:"none" placeholder:"FILE" help:"A list of generated names: a name a line, after a tab its family. Repeatable. Without one, synthetic shapes are all that is learned."`
 	Out    string   `required:"" placeholder:"FILE" help:"Where the model goes."`
 	Card   string   `placeholder:"FILE" help:"Where the model card goes."`
 
