@@ -21,6 +21,7 @@ var arrows = map[string][]string{
 	"ledger":            {"evidence", "policy", "waf", "classifier", "features"},
 	"report":            {"ledger", "policy", "classifier", "evidence", "waf", "features"},
 	"intake":            {"policy", "evidence", "classifier", "features"},
+	"intake/logs":       {"intake", "policy", "evidence", "classifier", "features"},
 	"sidecar":           {"features", "classifier", "evidence", "policy", "waf", "ledger", "report", "intake"},
 	"training":          {"features", "classifier", "training/shapes"},
 	"training/shapes":   {},
