@@ -39,7 +39,7 @@ type Client struct {
 	Last      int64        // Unix nanoseconds; likewise
 	Sightings uint64       // requests with an external name, since First
 	Blocked   int64        // as of a Name: when it last sent a flagged name
-	Session   int64        // when a verified session last spoke for it, Unix nanoseconds; 0: never
+	Session   int64        // when a verified session last spoke for it, Unix nanoseconds; 0: not within the window
 	Names     Sample       // distinct external names within the window
 }
 
@@ -262,7 +262,7 @@ func (s *State) Suspects() iter.Seq[*Client] { return s.clientsFrom(suspects) }
 func (s *State) clientsFrom(class int) iter.Seq[*Client] {
 	return func(yield func(*Client) bool) {
 		for e := range s.clients.all(class) {
-			e.value.Names.prune(s.horizon)
+			e.value.prune(s.horizon)
 			if !yield(&e.value) {
 				return
 			}
@@ -286,8 +286,15 @@ func (s *State) Client(a netip.Addr) *Client {
 	if e == nil {
 		return nil
 	}
-	e.value.Names.prune(s.horizon)
+	e.value.prune(s.horizon)
 	return &e.value
+}
+
+func (c *Client) prune(since uint32) {
+	c.Names.prune(since)
+	if seconds(c.Session) < since {
+		c.Session = 0
+	}
 }
 
 // Sizes says how full the State is, for metrics.

@@ -226,7 +226,7 @@ func (c *commit) decisions(decisions []policy.Decision) error {
 		if err != nil {
 			return err
 		}
-		if d.Action == policy.Release {
+		if d.Action == policy.Release || d.Action == policy.Spare {
 			_, err = drop(key)
 		} else {
 			_, err = put(key, id, nanos(d.Hit.Expires))

@@ -34,6 +34,10 @@ const (
 //	yes     no      yes              moves less, is past, new is ahead → extend   as the evidence is now, until then
 //	yes     no      yes              moves less, both are past         → release  none
 //
+// Two lines go before those with an expiry. A client for which a verified session speaks within the evidence's window is
+// spared: it is no hit, and is decided about once. And where too little evidence is left, a hit that was seen Blocked since
+// is extended as if it had been seen: what is blocked is there no longer to be seen otherwise.
+//
 // Of each kind the maxHits of the highest rank stand: what they outrank is released, or does not become a hit.
 //
 // The ttl is the rule's, doubled each time that a hit comes back after it expired, up to the rule's cap.
@@ -42,7 +46,7 @@ const (
 // came from min-networks distinct networks. Of a client: it sent min-flagged distinct flagged names, and more than
 // min-share of its distinct external names are flagged; exempt names count as external and not as flagged.
 func (p *Policy) Decide(active *Hits, st *evidence.State, now time.Time) (*Hits, []Decision) {
-	d := decider{p: p, now: now, active: active, renewed: map[string]bool{}, hits: make([]*Hit, 0, active.Len()+16)}
+	d := decider{p: p, now: now, st: st, active: active, renewed: map[string]bool{}, hits: make([]*Hit, 0, active.Len()+16)}
 	for n := range st.Names() {
 		d.name(n)
 	}
@@ -69,6 +73,7 @@ func (p *Policy) Decide(active *Hits, st *evidence.State, now time.Time) (*Hits,
 type decider struct {
 	p         *Policy
 	now       time.Time
+	st        *evidence.State
 	active    *Hits
 	renewed   map[string]bool // keys of the active hits that are extended
 	hits      []*Hit
@@ -121,9 +126,19 @@ func (d *decider) client(c *evidence.Client) {
 	if !enough(len(flagged)) {
 		return
 	}
-	if h := d.p.clientHit(c, flagged); d.matters(old, h.Last.UnixNano(), ttl) {
+	h := d.p.clientHit(c, flagged)
+	switch {
+	case !d.matters(old, h.Last.UnixNano(), ttl):
+	case c.Session == 0:
 		d.add(h, old, returns)
+	case old == nil && !d.active.Spared(h, d.now):
+		d.decide(Spare, h, d.spared(c)+": "+strings.Join(h.Reasons, "; "))
 	}
+}
+
+// spared is why a client with a session is no hit, in words.
+func (d *decider) spared(c *evidence.Client) string {
+	return fmt.Sprintf("spared: a verified session spoke for it %s ago", span(d.now.Sub(time.Unix(0, c.Session))))
 }
 
 // matters says whether evidence that was last seen then can make a hit, or make an old one last noticeably longer.
@@ -169,14 +184,41 @@ func (d *decider) review(h *Hit) {
 	if len(d.renewed) > 0 && d.renewed[h.Key()] {
 		return
 	}
+	blocked, session := d.since(h)
 	switch exempt := d.p.exemptHit(h); {
 	case exempt != "":
 		d.decide(Release, *h, exempt)
+	case session != "":
+		d.decide(Spare, *h, session)
+	case d.matters(h, blocked, d.p.ttl(h.Kind, h.Returns)):
+		next := *h
+		next.Last = time.Unix(0, blocked).UTC()
+		next.Expires = next.Last.Add(d.p.ttl(h.Kind, h.Returns))
+		d.decide(Extend, next, fmt.Sprintf("still sent: a request that was blocked %s ago carried a flagged Referer", span(d.now.Sub(next.Last))))
+		d.hits = append(d.hits, &next)
 	case !h.Expires.After(d.now):
 		d.decide(Release, *h, fmt.Sprintf("expired: last seen flagged %s ago", span(d.now.Sub(h.Last))))
 	default:
 		d.hits = append(d.hits, h)
 	}
+}
+
+// since says when what is a hit was last seen blocked, in Unix nanoseconds, and whether a session speaks for it, in words.
+func (d *decider) since(h *Hit) (blocked int64, session string) {
+	if h.Kind == KindName {
+		if n := d.st.Name(h.Domain); n != nil {
+			blocked = n.Blocked
+		}
+		return blocked, ""
+	}
+	c := d.st.Client(h.Client.Addr())
+	if c == nil {
+		return 0, ""
+	}
+	if c.Session > 0 {
+		session = d.spared(c)
+	}
+	return c.Blocked, session
 }
 
 func (d *decider) decide(a Action, h Hit, why string) {

@@ -2,6 +2,7 @@ package policy
 
 import (
 	"maps"
+	"net/netip"
 	"time"
 )
 
@@ -57,9 +58,10 @@ func (h *Hits) returns(key func() string, now time.Time) int {
 func (p *Policy) remember(hits, before *Hits, decisions []Decision) {
 	var old map[string]former
 	if before != nil {
-		old = before.former
+		old, hits.spared = before.former, before.spared
 	}
 	hits.former = old
+	p.rememberSpared(hits, decisions)
 	copied := false
 	change := func() map[string]former {
 		if !copied {
@@ -86,16 +88,44 @@ func (p *Policy) remember(hits, before *Hits, decisions []Decision) {
 	}
 }
 
-// Remember returns hits that also know which hits expired lately, from the decisions on them in the order in which they
+// rememberSpared keeps which clients a session speaks for as long as an entry of such a client may stand in a set.
+func (p *Policy) rememberSpared(hits *Hits, decisions []Decision) {
+	copied := false
+	for i := range decisions {
+		d := &decisions[i]
+		_, was := hits.spared[d.Hit.Client]
+		if d.Hit.Kind != KindClient || d.Action != Spare && !(d.Action == Block && was) {
+			continue
+		}
+		if !copied {
+			next := make(map[netip.Prefix]time.Time, len(hits.spared)+1)
+			for prefix, until := range hits.spared {
+				if d.Time.Before(until) {
+					next[prefix] = until
+				}
+			}
+			hits.spared, copied = next, true
+		}
+		if d.Action == Block {
+			delete(hits.spared, d.Hit.Client)
+		} else if len(hits.spared) < maxFormer {
+			hits.spared[d.Hit.Client] = d.Time.Add(max(p.cfg.Client.TTL, p.cfg.Client.TTLCap))
+		}
+	}
+}
+
+// Remember returns hits that also know which hits expired lately and which clients were spared, from the decisions on them in the order in which they
 // were made: what a process takes up at its start.
 func (p *Policy) Remember(h *Hits, decisions []Decision) *Hits {
 	next := *h
 	next.former = maps.Clone(h.former)
 	for i := range decisions {
-		p.remember(&next, &Hits{former: next.former}, decisions[i:i+1])
+		p.remember(&next, &Hits{former: next.former, spared: next.spared}, decisions[i:i+1])
 	}
 	return &next
 }
 
 // Memory is how far back the decisions that Remember wants go.
-func (p *Policy) Memory() time.Duration { return max(p.cfg.Client.TTLCap, p.cfg.Name.TTLCap) }
+func (p *Policy) Memory() time.Duration {
+	return max(p.cfg.Client.TTL, p.cfg.Client.TTLCap, p.cfg.Name.TTLCap)
+}

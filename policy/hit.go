@@ -68,6 +68,7 @@ const (
 	Block   Action = "block"   // a new hit
 	Extend  Action = "extend"  // a hit seen again: a later expiry
 	Release Action = "release" // expired, or now exempt
+	Spare   Action = "spare"   // it would be a client's hit, or was one, but a verified session speaks for the client
 )
 
 // Decision is one change of the hits, as it is reported and kept in the ledger.

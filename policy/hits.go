@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"net/netip"
 	"slices"
+	"time"
 
 	"referee/evidence"
 )
@@ -13,7 +14,8 @@ type Hits struct {
 	all     []Hit // by rank
 	names   map[string]int
 	clients map[netip.Prefix]int
-	former  map[string]former // by key: hits that expired lately
+	former  map[string]former          // by key: hits that expired lately
+	spared  map[netip.Prefix]time.Time // clients that a session was decided to speak for, and until when that is remembered
 }
 
 // NewHits makes a Hits of a list. Of two hits for one name or client the one that expires later stays.
@@ -78,6 +80,11 @@ func (h *Hits) Client(a netip.Addr) (Hit, bool) {
 		return Hit{}, false
 	}
 	return value(h.client(evidence.ClientPrefix(a)))
+}
+
+// Spared reports whether a verified session was the reason that a client is no hit: an entry of it in a set may leave at once.
+func (h *Hits) Spared(hit Hit, now time.Time) bool {
+	return h != nil && hit.Kind == KindClient && now.Before(h.spared[hit.Client])
 }
 
 func (h *Hits) name(domain string) *Hit {

@@ -144,7 +144,7 @@ func newHit(d policy.Decision, now time.Time) Hit {
 	if h.Reasons == nil {
 		h.Reasons = []string{}
 	}
-	switch released := d.Action == policy.Release; {
+	switch released := d.Action == policy.Release || d.Action == policy.Spare; {
 	case released && d.Hit.Expires.After(d.Time):
 		h.State = Released
 	case released || !d.Hit.Expires.After(now):

@@ -178,6 +178,6 @@ func (k *keeper) tell(decisions []policy.Decision) {
 		k.s.log.Debug("decision", "action", d.Action, "hit", d.Hit.Key(), "why", d.Why)
 	}
 	first := decisions[0]
-	k.s.log.Info("decisions", "block", count[policy.Block], "extend", count[policy.Extend], "release", count[policy.Release],
+	k.s.log.Info("decisions", "block", count[policy.Block], "extend", count[policy.Extend], "release", count[policy.Release], "spare", count[policy.Spare],
 		"active", k.decided.Len(), "first", first.Hit.Key(), "why", first.Why)
 }

@@ -26,7 +26,7 @@ func (s *Sidecar) reconcile(ctx context.Context) {
 	}
 }
 
-// exempt is the last look at the never-block lists, at the moment of the push.
+// exempt is the last look at the never-block lists, and at whom a session speaks for, at the moment of the push.
 func (s *Sidecar) exempt(hit policy.Hit) bool {
-	return s.judging.Load().policy.ExemptHit(hit)
+	return s.judging.Load().policy.ExemptHit(hit) || s.keeper.published.Load().Spared(hit, s.now())
 }

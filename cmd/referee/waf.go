@@ -8,6 +8,7 @@ import (
 	"io"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"strings"
 	"time"
 
@@ -67,6 +68,16 @@ func (c *wafCommand) tick(ctx context.Context, cfg waf.Config, l *ledger.Ledger,
 	if err != nil {
 		return waf.Plan{}, err
 	}
+	exempt := rules.ExemptHit
+	if c.Intake.SessionHeader != "" {
+		lately, err := l.Decisions(ctx, now.Add(-rules.Memory()), 0)
+		if err != nil {
+			return waf.Plan{}, err
+		}
+		slices.Reverse(lately) // the newest comes first
+		known := rules.Remember(policy.NewHits(hits), lately)
+		exempt = func(h policy.Hit) bool { return rules.ExemptHit(h) || known.Spared(h, now) }
+	}
 	var api waf.API
 	if cfg.Configured() {
 		if api, err = waf.NewAPI(ctx, cfg); err != nil {
@@ -77,7 +88,7 @@ func (c *wafCommand) tick(ctx context.Context, cfg waf.Config, l *ledger.Ledger,
 	if err != nil {
 		return waf.Plan{}, err
 	}
-	return updater.RunOnce(ctx, hits, rules.ExemptHit, now)
+	return updater.RunOnce(ctx, hits, exempt, now)
 }
 
 // look is a tick that can write nothing: neither to AWS nor to the ledger, nor to the webhook.
