@@ -12,7 +12,7 @@ DEV_SETS := benign_stable_multi_year benign_tail_com_net_org benign_tail_fr_2017
   hard_shortener_vanity dga_known_families_unseen dga_unseen_families
 DEV_LISTS = $(foreach set,$(DEV_SETS),--set $(set)=$(CORPUS)/dev/$(set).tsv.gz)
 
-.PHONY: help run build test race lint format bench model evaluate never-block soak replay clean
+.PHONY: help run build test race lint format bench model evaluate never-block test-caddy soak replay clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -49,6 +49,10 @@ evaluate: build ## measure the default model on the development lists of CORPUS
 
 never-block: build ## make the filter of popular names from the list of CORPUS
 	$(BIN)/referee-train never-block --list $(CORPUS)/popular_stable.txt.gz --out policy/popular.filter
+
+test-caddy: ## the Caddy example with a real Caddy, which go install builds into bin/ (some minutes the first time)
+	GOBIN=$(CURDIR)/$(BIN) $(GO) install github.com/caddyserver/caddy/v2/cmd/caddy@v2.10.2
+	PATH=$(CURDIR)/$(BIN):$$PATH $(GO) test ./deploy/examples -run Caddy -count=1 -v
 
 soak: ## thirty days of the WAF updater in compressed time, with faults, kills and other writers (two minutes)
 	$(GO) test ./waf -run TestSoak -soak.days=30 -count=1 -v

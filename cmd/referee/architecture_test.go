@@ -25,6 +25,7 @@ var arrows = map[string][]string{
 	"sidecar":           {"features", "classifier", "evidence", "policy", "waf", "ledger", "report", "intake"},
 	"training":          {"features", "classifier", "training/shapes"},
 	"training/shapes":   {},
+	"deploy/examples":   {},
 	"demo":              {"sidecar", "report", "waf", "waf/waftest", "training/shapes"},
 	"cmd/referee":       {"features", "classifier", "policy", "waf", "ledger", "report", "sidecar", "demo"},
 	"cmd/referee-train": {"features", "classifier", "policy", "training", "training/shapes"},
