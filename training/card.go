@@ -29,6 +29,7 @@ type Card struct {
 func (c Card) Markdown() (string, error) {
 	t, err := template.New("card").Funcs(template.FuncMap{
 		"percent": percent,
+		"rate":    rateWords,
 		"total":   total,
 		"names":   sourceNames,
 		"bound":   func(n int) string { return fmt.Sprintf("%.2g", 1/float64(n+1)) },
@@ -53,14 +54,14 @@ type Alone struct {
 	*Evaluation
 }
 
-// Group is what is found of a group of families, nothing if there are none.
+// Group is what is found of a group of families, nil if there are none.
 func (e *Evaluation) Group(name string) Shares {
 	for _, g := range e.Groups {
 		if g.Group == name {
 			return g.Found
 		}
 	}
-	return Shares{}
+	return nil
 }
 
 // BaselineRow compares the model and the forest on a group.
@@ -104,4 +105,23 @@ func sourceNames(sources []classifier.Source) string {
 		names[i] = s.Name
 	}
 	return strings.Join(names, ", ")
+}
+
+// Where a card holds an evaluation, as card.md.tmpl has it.
+const (
+	evaluationBegins = "<!-- evaluation -->"
+	evaluationEnds   = "<!-- end of evaluation -->"
+)
+
+// RenewCard returns a card of the same model with this evaluation in the place of its older one.
+func (e *Evaluation) RenewCard(card string) (string, error) {
+	if title := "# Model card: " + e.Model + "\n"; !strings.HasPrefix(card, title) {
+		return "", fmt.Errorf("not the card of model %s: its first line would be %q", e.Model, strings.TrimSpace(title))
+	}
+	before, rest, begins := strings.Cut(card, evaluationBegins)
+	_, after, ends := strings.Cut(rest, evaluationEnds)
+	if !begins || !ends {
+		return "", fmt.Errorf("nothing to renew: it was trained without --set, or by an older version; want %s and %s in it", evaluationBegins, evaluationEnds)
+	}
+	return before + evaluationBegins + "\n\n" + e.markdown() + "\n\n" + evaluationEnds + after, nil
 }

@@ -4,8 +4,10 @@ import (
 	"cmp"
 	"errors"
 	"fmt"
+	"runtime"
 	"slices"
 	"strings"
+	"sync"
 
 	"referee/classifier"
 	"referee/features"
@@ -14,12 +16,15 @@ import (
 // Role is what a set of names is for in an evaluation.
 type Role string
 
-// The roles, by the beginning of a set's name.
+// The roles. The beginning of a set's name tells them; which sets are clean may be said otherwise.
 const (
-	Clean     Role = "clean"     // benign_stable…, benign_tail…: without generated names in them; the thresholds come from these
+	Clean     Role = "clean"     // without generated names in them; the thresholds come from these
 	Benign    Role = "benign"    // benign…, hard…: benign names of other kinds, shown beside
 	Generated Role = "generated" // dga…: the second column is the family
 )
+
+// CleanSets are the patterns of path.Match for the names of clean sets.
+var CleanSets = []string{"benign_stable*", "benign_tail*"} //nolint:gochecknoglobals // never changed
 
 // Set is a named list to evaluate with.
 type Set struct {
@@ -28,18 +33,20 @@ type Set struct {
 	Names []Entry
 }
 
-// ReadSet reads a list. Its role follows from its name. Every line with a name counts, as in referee score.
-func ReadSet(name, path string, drops *Drops) (Set, error) {
+// ReadSet reads a list. Its role follows from its name: clean if a pattern of clean matches. Every line with a name counts,
+// as in referee score.
+func ReadSet(name, path string, clean []string, drops *Drops) (Set, error) {
 	s := Set{Name: name}
 	switch {
-	case strings.HasPrefix(name, "benign_stable"), strings.HasPrefix(name, "benign_tail"):
+	case matches(clean, name):
 		s.Role = Clean
 	case strings.HasPrefix(name, "benign"), strings.HasPrefix(name, "hard"):
 		s.Role = Benign
 	case strings.HasPrefix(name, "dga"):
 		s.Role = Generated
 	default:
-		return s, fmt.Errorf("set %s: want a name that begins with benign_stable, benign_tail (clean: thresholds come from them), benign, hard or dga", name)
+		return s, fmt.Errorf("set %s: want a name like %s (clean: thresholds come from them), or one that begins with benign, hard or dga",
+			name, strings.Join(clean, " or "))
 	}
 	err := ReadList(path, drops, func(e Entry) { s.Names = append(s.Names, e) })
 	return s, err
@@ -51,7 +58,15 @@ var lengthBands = [...][2]int{{1, 6}, {7, 8}, {9, 10}, {11, 12}, {13, 16}, {17, 
 // groupNames are in the order of the tables.
 var groupNames = []string{
 	"known random", "known wordlist", "unseen random", "unseen wordlist",
-	"known random, simulated", "known wordlist, simulated", "unseen random, simulated", "unseen wordlist, simulated",
+	"known random, simulated", "known wordlist, simulated", "unseen random, simulated", "unseen wordlist, simulated", overall,
+}
+
+// overall is the group of all families that are not simulated.
+const overall = "all, none simulated"
+
+// isIn says whether a family's group is, or is a part of, another.
+func isIn(group, whole string) bool {
+	return group == whole || whole == overall && !strings.HasSuffix(group, ", simulated")
 }
 
 // Known lists the families that a model's trainer was given, the left out ones included.
@@ -86,39 +101,65 @@ type scored struct {
 }
 
 // Evaluate measures a scorer. kinds says of families what they are; one that is not in it counts as random. families are those that
-// the scorer was taught, or its trainer had.
+// the scorer was taught, or its trainer had. score is called from several goroutines.
 func Evaluate(score func(label string) float32, sets []Set, kinds Kinds, families []string) (*Evaluation, error) {
-	e := evaluator{kinds: kinds, known: families, families: map[string][]float32{}}
+	e, err := newEvaluator(score, sets, kinds, families)
+	if err != nil {
+		return nil, err
+	}
+	return e.evaluation()
+}
+
+func newEvaluator(score func(label string) float32, sets []Set, kinds Kinds, families []string) (*evaluator, error) {
+	e := &evaluator{kinds: kinds, known: families, families: map[string][]float32{}}
 	for _, set := range sets {
-		names := make([]scored, len(set.Names))
-		for i, n := range set.Names {
-			names[i] = scored{Entry: n, score: score(n.Label)}
-			switch set.Role {
-			case Generated:
+		names := scoreNames(score, set.Names)
+		switch set.Role {
+		case Generated:
+			for i, n := range names {
 				names[i].group = group(n.Group, kinds[n.Group], families)
-				e.families[n.Group] = append(e.families[n.Group], names[i].score)
-				e.generated = append(e.generated, names[i])
-			case Clean:
-				e.clean = append(e.clean, names[i])
-			case Benign: // is shown beside; no threshold comes from it
+				e.families[n.Group] = append(e.families[n.Group], n.score)
 			}
+			e.generated = append(e.generated, names...)
+		case Clean:
+			e.clean = append(e.clean, names...)
+		case Benign: // is shown beside; no threshold comes from it
 		}
 		e.sets = append(e.sets, scoredSet{set.Name, set.Role, names})
 	}
 	if len(e.clean) == 0 {
 		return nil, errors.New("evaluate: no clean benign names to take thresholds from: give a --set benign_stable…=FILE or benign_tail…=FILE")
 	}
-	out := &Evaluation{Rates: falsePositiveRates, CleanNames: len(e.clean)}
-	e.at = thresholds(scoresOf(e.clean))
-	out.Thresholds = e.at
-	out.Families = e.familyRows()
-	out.Groups = groupRows(out.Families)
-	out.Benign = e.benignRows()
-	out.Lengths = e.lengthRows()
-	known := slices.DeleteFunc(slices.Clone(e.generated), func(n scored) bool { return n.group != "known random" })
-	confused, err := confusion(scoresOf(e.clean), scoresOf(known), e.at[1])
-	out.Confusion = confused
-	return out, err
+	for _, scores := range e.families {
+		slices.Sort(scores)
+	}
+	e.cleanScores = descending(scoresOf(e.clean))
+	e.rates = ratesFor(len(e.clean))
+	e.at = thresholds(e.cleanScores, e.rates)
+	return e, nil
+}
+
+// scoreNames scores on all processors.
+func scoreNames(score func(label string) float32, entries []Entry) []scored {
+	names := make([]scored, len(entries))
+	const part = 1024
+	var work sync.WaitGroup
+	starts := make(chan int, len(entries)/part+1)
+	for i := 0; i < len(entries); i += part {
+		starts <- i
+	}
+	close(starts)
+	for range runtime.GOMAXPROCS(0) {
+		work.Go(func() {
+			for from := range starts {
+				for i := from; i < min(from+part, len(entries)); i++ {
+					names[i] = scored{Entry: entries[i], score: score(entries[i].Label)}
+				}
+			}
+		})
+	}
+	work.Wait()
+	return names
 }
 
 type scoredSet struct {
@@ -128,13 +169,28 @@ type scoredSet struct {
 }
 
 type evaluator struct {
-	kinds     Kinds
-	known     []string
-	sets      []scoredSet
-	clean     []scored
-	generated []scored
-	families  map[string][]float32
-	at        [len(falsePositiveRates)]float32
+	kinds       Kinds
+	known       []string
+	sets        []scoredSet
+	clean       []scored
+	cleanScores []float32 // descending
+	generated   []scored
+	families    map[string][]float32 // ascending
+	rates       []float64
+	at          []float32
+	abstains    func(label string) bool // nil: never
+}
+
+func (e *evaluator) evaluation() (*Evaluation, error) {
+	out := &Evaluation{Rates: e.rates, Thresholds: e.at, CleanNames: len(e.clean)}
+	out.Families = e.familyRows()
+	out.Groups = e.groupRows(out.Families)
+	out.Benign = e.benignRows()
+	out.Lengths = e.lengthRows()
+	known := slices.DeleteFunc(slices.Clone(e.generated), func(n scored) bool { return n.group != "known random" })
+	confused, err := confusion(scoresOf(e.clean), scoresOf(known), e.at[1])
+	out.Confusion = confused
+	return out, err
 }
 
 func scoresOf(names []scored) []float32 {
@@ -145,19 +201,41 @@ func scoresOf(names []scored) []float32 {
 	return scores
 }
 
-func (e *evaluator) rates(scores []float32) (r [len(falsePositiveRates)]Rate) {
+func (e *evaluator) reach(names []scored) []Rate {
+	r := make([]Rate, len(e.at))
 	for i, at := range e.at {
-		r[i] = reach(scores, at)
+		for _, n := range names {
+			r[i].add(n.score >= at)
+		}
 	}
 	return r
 }
 
+func (e *evaluator) abstained(names []scored) int {
+	if e.abstains == nil {
+		return 0
+	}
+	count := 0
+	for _, n := range names {
+		if e.abstains(n.Label) {
+			count++
+		}
+	}
+	return count
+}
+
 func (e *evaluator) familyRows() []FamilyRow {
+	clean := slices.Clone(e.cleanScores)
+	slices.Reverse(clean)
 	var rows []FamilyRow
 	for family, scores := range e.families {
-		row := FamilyRow{Family: family, Kind: e.kinds[family], Group: group(family, e.kinds[family], e.known), Names: len(scores)}
-		for i, rate := range e.rates(scores) {
-			row.Found[i] = rate.Share()
+		row := FamilyRow{
+			Family: family, Kind: e.kinds[family], Group: group(family, e.kinds[family], e.known),
+			Names: len(scores), AUC: areaUnder(scores, clean),
+		}
+		for _, at := range e.at {
+			rate := reachSorted(scores, at)
+			row.Rates, row.Found = append(row.Rates, rate), append(row.Found, rate.Share())
 		}
 		rows = append(rows, row)
 	}
@@ -169,14 +247,15 @@ func (e *evaluator) familyRows() []FamilyRow {
 	return rows
 }
 
-func groupRows(families []FamilyRow) []GroupRow {
+func (e *evaluator) groupRows(families []FamilyRow) []GroupRow {
 	var rows []GroupRow
 	for _, name := range groupNames {
-		row := GroupRow{Group: name}
+		row := GroupRow{Group: name, Found: make(Shares, len(e.rates))}
 		for _, f := range families {
-			if f.Group == name {
+			if isIn(f.Group, name) {
 				row.Families++
 				row.Names += f.Names
+				row.AUC += f.AUC
 				for i, share := range f.Found {
 					row.Found[i] += share
 				}
@@ -185,33 +264,43 @@ func groupRows(families []FamilyRow) []GroupRow {
 		if row.Families == 0 {
 			continue
 		}
+		row.AUC /= float64(row.Families)
 		for i := range row.Found {
 			row.Found[i] /= float64(row.Families)
 		}
+		abstained := e.abstained(slices.DeleteFunc(slices.Clone(e.generated), func(n scored) bool { return !isIn(n.group, name) }))
+		row.Abstained = Rate{abstained, row.Names}.Share()
 		rows = append(rows, row)
 	}
 	return rows
 }
 
-func (e *evaluator) benignRows() []BenignRow {
-	rows := []BenignRow{{Source: "all clean", Role: Clean, Names: len(e.clean), Rates: e.rates(scoresOf(e.clean))}}
+// named are benign names that have a row of their own.
+type named struct {
+	source string
+	role   Role
+	names  []scored
+}
+
+// sources are all clean names, then each benign set and each source in it that is large enough.
+func (e *evaluator) sources() []named {
+	rows := []named{{"all clean", Clean, e.clean}}
 	for _, set := range e.sets {
 		if set.role == Generated {
 			continue
 		}
-		rows = append(rows, BenignRow{Source: set.name, Role: set.role, Names: len(set.names), Rates: e.rates(scoresOf(set.names))})
-		bySource := map[string][]float32{}
+		rows = append(rows, named{set.name, set.role, set.names})
+		bySource := map[string][]scored{}
 		for _, n := range set.names {
-			bySource[n.Group] = append(bySource[n.Group], n.score)
+			bySource[n.Group] = append(bySource[n.Group], n)
 		}
 		first := len(rows)
-		for source, scores := range bySource {
-			if len(bySource) == 1 || len(scores) < leastOfSource {
-				continue
+		for source, names := range bySource {
+			if len(bySource) > 1 && len(names) >= leastOfSource {
+				rows = append(rows, named{set.name + " / " + source, set.role, names})
 			}
-			rows = append(rows, BenignRow{set.name + " / " + source, set.role, len(scores), e.rates(scores)})
 		}
-		slices.SortFunc(rows[first:], func(a, b BenignRow) int { return cmp.Compare(a.Source, b.Source) })
+		slices.SortFunc(rows[first:], func(a, b named) int { return cmp.Compare(a.source, b.source) })
 	}
 	return rows
 }
@@ -219,21 +308,29 @@ func (e *evaluator) benignRows() []BenignRow {
 // leastOfSource is how many names of a source within a set get a row of their own: of fewer nothing below 1 % can be said.
 const leastOfSource = 300
 
+func (e *evaluator) benignRows() []BenignRow {
+	var rows []BenignRow
+	for _, s := range e.sources() {
+		rows = append(rows, BenignRow{s.source, s.role, len(s.names), e.reach(s.names), e.abstained(s.names)})
+	}
+	return rows
+}
+
+// ofLength are the names whose labels are in a band.
+func ofLength(names []scored, band [2]int) []scored {
+	return slices.DeleteFunc(slices.Clone(names), func(n scored) bool { return len(n.Label) < band[0] || len(n.Label) > band[1] })
+}
+
 func (e *evaluator) lengthRows() []LengthRow {
 	var rows []LengthRow
 	for _, band := range lengthBands {
-		of := func(names []scored, group string) [len(falsePositiveRates)]Rate {
-			var scores []float32
-			for _, n := range names {
-				if len(n.Label) >= band[0] && len(n.Label) <= band[1] && n.group == group {
-					scores = append(scores, n.score)
-				}
-			}
-			return e.rates(scores)
+		generated := ofLength(e.generated, band)
+		of := func(group string) []Rate {
+			return e.reach(slices.DeleteFunc(slices.Clone(generated), func(n scored) bool { return n.group != group }))
 		}
 		rows = append(rows, LengthRow{
 			From: band[0], To: band[1],
-			Clean: of(e.clean, ""), Known: of(e.generated, "known random"), Unseen: of(e.generated, "unseen random"),
+			Clean: e.reach(ofLength(e.clean, band)), Known: of("known random"), Unseen: of("unseen random"),
 		})
 	}
 	return rows

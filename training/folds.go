@@ -33,7 +33,7 @@ func CrossValidate(ctx context.Context, c *Corpus, r Recipe, k int, progress fun
 		if err != nil {
 			return nil, err
 		}
-		at := thresholds(scoreLabels(l, labelsOf(c.Calibration)))
+		at := thresholds(scoreLabels(l, labelsOf(c.Calibration)), falsePositiveRates[:])
 		out := Fold{}
 		for i := range at {
 			out.Known[i] = macro(familyRates(l, taught, at[i], false))

@@ -3,6 +3,7 @@ package training
 import (
 	"fmt"
 	"io"
+	"strconv"
 	"strings"
 
 	"github.com/jedib0t/go-pretty/v6/table"
@@ -18,7 +19,11 @@ type section struct {
 
 // Text writes an evaluation for people.
 func (e *Evaluation) Text(w io.Writer) error {
-	for _, s := range e.sections() {
+	return writeText(w, append(e.sections(), e.localSections()...))
+}
+
+func writeText(w io.Writer, sections []section) error {
+	for _, s := range sections {
 		s.rows.SetStyle(table.StyleLight)
 		s.rows.Style().Format.Header = text.FormatDefault
 		if _, err := fmt.Fprintf(w, "%s\n%s\n%s\n\n", s.title, s.about, s.rows.Render()); err != nil {
@@ -28,7 +33,7 @@ func (e *Evaluation) Text(w io.Writer) error {
 	return nil
 }
 
-// markdown writes the same as sections of a document.
+// markdown writes what is equal in equal runs, and holds no names of lists, as sections of a document.
 func (e *Evaluation) markdown() string {
 	var b strings.Builder
 	for _, s := range e.sections() {
@@ -38,11 +43,32 @@ func (e *Evaluation) markdown() string {
 }
 
 func (e *Evaluation) sections() []section {
-	sections := []section{e.groupSection(), e.lengthSection(), e.benignSection()}
+	var sections []section
+	if len(e.Targets) > 0 {
+		sections = append(sections, e.targetSection(), e.peerSection())
+	}
+	sections = append(sections, e.groupSection(), e.lengthSection(), e.benignSection())
 	if len(e.Claims) > 0 {
 		sections = append(sections, e.claimSection())
 	}
+	if len(e.Calibration) > 0 {
+		sections = append(sections, e.calibrationSection())
+	}
 	return append(sections, e.confusionSection(), e.familySection())
+}
+
+// localSections are of this machine and these lists: no card holds them.
+func (e *Evaluation) localSections() []section {
+	var sections []section
+	for _, t := range e.Top {
+		if len(t.Names) > 0 {
+			sections = append(sections, t.section())
+		}
+	}
+	if e.Speed != nil {
+		sections = append(sections, e.Speed.section())
+	}
+	return sections
 }
 
 func newTable(header ...any) table.Writer {
@@ -53,6 +79,26 @@ func newTable(header ...any) table.Writer {
 
 func percent(share float64) string { return fmt.Sprintf("%.1f %%", 100*share) }
 
+// rateWords is a false-positive rate: 0.01 %.
+func rateWords(rate float64) string { return strconv.FormatFloat(100*rate, 'g', 4, 64) + " %" }
+
+func thousandths(share float64) string { return fmt.Sprintf("%.3f %%", 100*share) }
+
+// between are the ends of an interval, in percent.
+func (i Interval) between() string { return fmt.Sprintf("%.1f–%.1f", 100*i.Low, 100*i.High) }
+
+// printable makes text of a list fit to be shown: what is no graphic character is quoted.
+func printable(s string) string { return strings.Trim(strconv.QuoteToGraphic(s), `"`) }
+
+// atRates are the headers of columns, one for each rate.
+func (e *Evaluation) atRates() []any {
+	var header []any
+	for _, rate := range e.Rates {
+		header = append(header, "at "+rateWords(rate))
+	}
+	return header
+}
+
 func (s Shares) cells() table.Row {
 	var row table.Row
 	for _, share := range s {
@@ -61,26 +107,103 @@ func (s Shares) cells() table.Row {
 	return row
 }
 
-func (e *Evaluation) groupSection() section {
-	t := newTable("families", "number", "names", "at 1 %", "at 0.1 %", "at 0.01 %")
-	for _, g := range e.Groups {
-		t.AppendRow(append(table.Row{g.Group, g.Families, g.Names}, g.Found.cells()...))
+func (e *Evaluation) targetSection() section {
+	t := newTable("families", "false positives", "target", "found", "95 % interval", "")
+	for _, r := range e.Targets {
+		verdict := "met"
+		if !r.Met() {
+			verdict = fmt.Sprintf("%.1f points short", 100*(r.Target-r.Found))
+		}
+		t.AppendRow(table.Row{r.Group, rateWords(r.Rate), fmt.Sprintf("%.0f %%", 100*r.Target), percent(r.Found), r.Interval.between(), verdict})
+	}
+	return section{"Targets", "Set before the model was made. Average over families of the share of names found; the interval is the bootstrap's, below.", t}
+}
+
+func (e *Evaluation) peerSection() section {
+	header := []any{"classifier"}
+	for _, rate := range falsePositiveRates {
+		header = append(header, "at "+rateWords(rate))
+	}
+	t := newTable(append(header, "µs a name")...)
+	ours := table.Row{"this model"}
+	for i := range falsePositiveRates {
+		var cells []string
+		for _, group := range peerGroups {
+			cell := "–"
+			if found := e.Group(group); found != nil {
+				cell = fmt.Sprintf("%.0f", 100*found[i])
+			}
+			cells = append(cells, cell)
+		}
+		ours = append(ours, strings.Join(cells, " / "))
+	}
+	t.AppendRow(append(ours, "see docs/performance.md"))
+	for _, p := range peers {
+		row := table.Row{p.name}
+		for _, found := range p.found {
+			var cells []string
+			for _, share := range found {
+				if share >= 0 {
+					cells = append(cells, strconv.Itoa(share))
+				}
+			}
+			row = append(row, strings.Join(cells, " / "))
+		}
+		t.AppendRow(append(row, p.cost))
 	}
 	return section{
-		"Generated names found",
-		fmt.Sprintf("Average over families of the share of names found, at the thresholds (%.2f, %.2f, %.2f) that 1 %%, 0.1 %% and 0.01 %% of the %d clean "+
-			"benign names reach. All lengths, by score alone.", e.Thresholds[0], e.Thresholds[1], e.Thresholds[2], e.CleanNames),
+		"Beside peers",
+		"Percent found of " + strings.Join(peerGroups[:], " / ") + " families. The peers were measured once on the same families, at thresholds of " +
+			"a set of 133,000 benign names that holds some generated ones: read them as sizes.",
 		t,
 	}
 }
 
+func (e *Evaluation) groupSection() section {
+	header := []any{"families", "number", "names", "AUC"}
+	for _, at := range e.atRates() {
+		header = append(header, at)
+		if e.Bootstrap.Resamples > 0 {
+			header = append(header, "interval")
+		}
+	}
+	if e.Bootstrap.Resamples > 0 {
+		header = append(header, "abstained")
+	}
+	t := newTable(header...)
+	for _, g := range e.Groups {
+		row := table.Row{g.Group, g.Families, g.Names, fmt.Sprintf("%.4f", g.AUC)}
+		for i, found := range g.Found {
+			row = append(row, percent(found))
+			if e.Bootstrap.Resamples > 0 {
+				row = append(row, g.Intervals[i].between())
+			}
+		}
+		if e.Bootstrap.Resamples > 0 {
+			row = append(row, percent(g.Abstained))
+		}
+		t.AppendRow(row)
+	}
+	var at []string
+	for i, rate := range e.Rates {
+		at = append(at, fmt.Sprintf("%.2f for %s", e.Thresholds[i], rateWords(rate)))
+	}
+	about := fmt.Sprintf("Average over families of the share of names found, at the thresholds that so many of the %d clean benign names reach (%s). "+
+		"All lengths, by score alone.", e.CleanNames, strings.Join(at, ", "))
+	if e.Bootstrap.Resamples > 0 {
+		about += fmt.Sprintf(" The 95 %% intervals are of %d bootstrap resamples (seed %d) over families, their names, and the clean names that set the "+
+			"thresholds; of under ten families they say too little.", e.Bootstrap.Resamples, e.Bootstrap.Seed)
+	}
+	return section{"Generated names found", about, t}
+}
+
 func (e *Evaluation) lengthSection() section {
-	t := newTable("characters", "clean", "flagged at 0.1 %", "at 0.01 %",
+	t := newTable("characters", "clean", "flagged at 0.1 %", "95 % bound", "at 0.01 %", "95 % bound",
 		"known random", "found at 0.1 %", "at 0.01 %", "unseen random", "found at 0.1 %", "at 0.01 %")
 	for _, l := range e.Lengths {
 		t.AppendRow(table.Row{
 			fmt.Sprintf("%d–%d", l.From, l.To),
-			l.Clean[1].Names, l.Clean[1].Hits, l.Clean[2].Hits,
+			l.Clean[1].Names, l.Clean[1].Hits, thousandths(l.Clean[1].Upper()), l.Clean[2].Hits, thousandths(l.Clean[2].Upper()),
 			l.Known[1].Names, percent(l.Known[1].Share()), percent(l.Known[2].Share()),
 			l.Unseen[1].Names, percent(l.Unseen[1].Share()), percent(l.Unseen[2].Share()),
 		})
@@ -89,13 +212,17 @@ func (e *Evaluation) lengthSection() section {
 }
 
 func (e *Evaluation) benignSection() section {
-	t := newTable("source", "names", "at 1 %", "at 0.1 %", "95 % bound", "at 0.01 %", "95 % bound")
+	header := []any{"source", "names", "at 1 %"}
+	for _, at := range e.atRates()[1:] {
+		header = append(header, at, "95 % bound")
+	}
+	t := newTable(append(header, "abstained")...)
 	for _, b := range e.Benign {
-		t.AppendRow(table.Row{
-			b.Source, b.Names, b.Rates[0].Hits,
-			b.Rates[1].Hits, fmt.Sprintf("%.3f %%", 100*b.Rates[1].Upper()),
-			b.Rates[2].Hits, fmt.Sprintf("%.3f %%", 100*b.Rates[2].Upper()),
-		})
+		row := table.Row{printable(b.Source), b.Names, b.Rates[0].Hits}
+		for _, rate := range b.Rates[1:] {
+			row = append(row, rate.Hits, thousandths(rate.Upper()))
+		}
+		t.AppendRow(append(row, percent(Rate{b.Abstained, b.Names}.Share())))
 	}
 	return section{
 		"Benign names flagged, by source",
@@ -113,8 +240,8 @@ func (e *Evaluation) claimSection() section {
 	t := newTable(header...)
 	for _, c := range e.Claims {
 		row := table.Row{
-			c.Confidence.String(), fmt.Sprintf("%.3f %%", 100*float64(c.Confidence)), fmt.Sprintf("%.2f", c.Threshold),
-			c.Clean.Names, c.Clean.Hits, fmt.Sprintf("%.3f %%", 100*c.Clean.Share()), fmt.Sprintf("%.3f %%", 100*c.Clean.Upper()),
+			c.Confidence.String(), thousandths(float64(c.Confidence)), fmt.Sprintf("%.2f", c.Threshold),
+			c.Clean.Names, c.Clean.Hits, thousandths(c.Clean.Share()), thousandths(c.Clean.Upper()),
 		}
 		for _, g := range c.Groups {
 			row = append(row, percent(g.Found))
@@ -124,6 +251,36 @@ func (e *Evaluation) claimSection() section {
 	return section{
 		"What the model claims, and what was measured",
 		"At the model's own thresholds, from its calibration. Labels that it abstains from count as not flagged and not found.",
+		t,
+	}
+}
+
+func (e *Evaluation) calibrationSection() section {
+	header := []any{"benign names", "judged"}
+	for _, p := range e.Calibration[0].Points {
+		if isPreset(p.Tail) {
+			header = append(header, "claimed "+rateWords(p.Tail), "95 % bound")
+		}
+	}
+	t := newTable(header...)
+	for _, c := range e.Calibration {
+		row := table.Row{printable(c.Source), c.Judged}
+		for _, p := range c.Points {
+			if !isPreset(p.Tail) {
+				continue
+			}
+			measured := thousandths(p.Share())
+			if p.Exceeded() {
+				measured += " !"
+			}
+			row = append(row, measured, thousandths(p.Upper()))
+		}
+		t.AppendRow(row)
+	}
+	return section{
+		"Calibration, by source and length",
+		"Share of the names that the model judges at the thresholds of its claimed tails, and its one-sided upper bound; ! where the lower bound is " +
+			"above the claim. A tail is claimed for a mixture of registered names: a source of one language or of few letters may lie above it.",
 		t,
 	}
 }
@@ -141,9 +298,34 @@ func (e *Evaluation) confusionSection() section {
 }
 
 func (e *Evaluation) familySection() section {
-	t := newTable("family", "kind", "group", "names", "at 1 %", "at 0.1 %", "at 0.01 %")
+	t := newTable(append(append([]any{"family", "kind", "group", "names", "AUC"}, e.atRates()...), "interval at 0.1 %")...)
 	for _, f := range e.Families {
-		t.AppendRow(append(table.Row{f.Family, f.Kind, f.Group, f.Names}, f.Found.cells()...))
+		row := append(table.Row{printable(f.Family), printable(f.Kind), f.Group, f.Names, fmt.Sprintf("%.4f", f.AUC)}, f.Found.cells()...)
+		t.AppendRow(append(row, f.Rates[1].Interval().between()))
 	}
-	return section{"By family", "Share of names found at the same thresholds.", t}
+	return section{"By family", "Share of names found at the same thresholds; the interval is that of Clopper and Pearson over the names.", t}
+}
+
+func (n TopNames) section() section {
+	t := newTable("", "name", "source", "score", "tail")
+	for i, name := range n.Names {
+		t.AppendRow(table.Row{i + 1, printable(name.Name), printable(name.Source), fmt.Sprintf("%.2f", name.Score), fmt.Sprintf("%.2g", name.Tail)})
+	}
+	return section{
+		"Highest-scored benign names: " + printable(n.Set),
+		fmt.Sprintf("%d reach the threshold of 0.01 %%. Machine-made ones are no mistakes: judge by eye.", n.Flagged),
+		t,
+	}
+}
+
+func (s *Speed) section() section {
+	t := newTable("", "ns a name", "of net/url.Parse")
+	row := func(what string, ns float64) {
+		t.AppendRow(table.Row{what, fmt.Sprintf("%.0f", ns), fmt.Sprintf("%.2f ×", ns/max(s.Parse, 1))})
+	}
+	row("a benign name", s.Benign)
+	row("a name that reads every stage", s.EveryStage)
+	row("yardstick: the regression alone, a benign name", s.Regression)
+	row("yardstick: net/url.Parse of it as a Referer", s.Parse)
+	return section{"Speed", fmt.Sprintf("On one core, %d names, none in a cache, medians of %d rounds that take turns.", s.Names, timedRounds), t}
 }

@@ -10,9 +10,12 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"strings"
 	"syscall"
 
 	"github.com/alecthomas/kong"
+
+	"referee/training"
 )
 
 func main() {
@@ -63,6 +66,7 @@ func run(ctx context.Context, args []string, out, errs io.Writer) (status int) {
 		kong.Exit(func(code int) { panic(exit(code)) }),
 		kong.UsageOnError(),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
+		kong.Vars{"clean_sets": strings.Join(training.CleanSets, ",")},
 		kong.Bind(streams{out, errs}),
 		kong.BindTo(ctx, (*context.Context)(nil)),
 	)

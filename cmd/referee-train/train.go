@@ -23,6 +23,8 @@ type trainCommand struct {
 
 	Folds int               `default:"0" help:"Also train so many times, each without every n-th family, and show what is found of families never seen."`
 	Set   map[string]string `mapsep:"none" placeholder:"NAME=FILE" help:"Lists to measure with, for the card: see evaluate. Repeatable."`
+
+	Targets bool `help:"Also compare, in the card, with the project's targets and with peers: of its development lists alone."`
 }
 
 func (c *trainCommand) Run(ctx context.Context, s streams) error {
@@ -40,7 +42,7 @@ func (c *trainCommand) Run(ctx context.Context, s streams) error {
 		return err
 	}
 	var drops training.Drops
-	sets, err := readSets(c.Set, &drops)
+	sets, err := readSets(c.Set, training.CleanSets, &drops)
 	if err != nil {
 		return err
 	}
@@ -66,6 +68,9 @@ func (c *trainCommand) Run(ctx context.Context, s streams) error {
 		if err := measure(&card, corpus, sets, kinds, c.Seed); err != nil {
 			return err
 		}
+		if c.Targets {
+			card.Dev.CompareTargets()
+		}
 	}
 	if err := ctx.Err(); err != nil {
 		return err
@@ -75,7 +80,7 @@ func (c *trainCommand) Run(ctx context.Context, s streams) error {
 
 // measure evaluates the model and the baseline on the same sets.
 func measure(card *training.Card, corpus *training.Corpus, sets []training.Set, kinds training.Kinds, seed uint64) (err error) {
-	if card.Dev, err = training.EvaluateModel(card.Model, sets, kinds); err != nil {
+	if card.Dev, err = training.EvaluateModel(card.Model, sets, kinds, training.DefaultBootstrap); err != nil {
 		return err
 	}
 	known := training.Known(card.Model.Info())
@@ -120,10 +125,10 @@ func (c *trainCommand) write(s streams, card training.Card, data []byte) error {
 }
 
 // readSets reads the lists of --set, by name.
-func readSets(files map[string]string, drops *training.Drops) ([]training.Set, error) {
+func readSets(files map[string]string, clean []string, drops *training.Drops) ([]training.Set, error) {
 	var sets []training.Set
 	for _, name := range slices.Sorted(maps.Keys(files)) {
-		set, err := training.ReadSet(name, files[name], drops)
+		set, err := training.ReadSet(name, files[name], clean, drops)
 		if err != nil {
 			return nil, err
 		}
