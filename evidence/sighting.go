@@ -26,4 +26,8 @@ type Sighting struct {
 	// Session: the owner's upstream has verified a session on this request, which speaks for its client. With a Result without
 	// a Domain it says nothing else.
 	Session bool
+
+	// Labelled: the owner labelled the name dga and the model does not flag it. It is remembered whatever its tail, which
+	// stays what the model said.
+	Labelled bool
 }

@@ -11,6 +11,8 @@ import (
 	"unique"
 
 	"github.com/dchest/siphash"
+
+	"referee/classifier"
 )
 
 const (
@@ -86,12 +88,13 @@ func (s *State) Add(si Sighting) {
 	case si.Session && si.Result.Domain == "":
 		return
 	}
-	it := Item{Seen: seconds(si.Time), Count: 1, Tail: si.Result.Tail, Score: si.Result.Score}
-	sane := it.Tail > 0 && it.Tail <= 1 && !math.IsInf(float64(it.Score), 0) && it.Score == it.Score
-	if si.Exempt || si.Result.Abstain || !sane || !validDomain(si.Result.Domain) {
-		it.Tail, it.Score = 1, 0 // an ordinary external name
+	it := Item{Seen: seconds(si.Time), Count: 1}
+	it.Score, it.Tail = terms(si.Result)
+	valid := validDomain(si.Result.Domain)
+	if si.Exempt || !valid {
+		it.Score, it.Tail = 0, 1 // an ordinary external name
 	}
-	if it.Tail <= float32(s.cfg.Interest) {
+	if it.Tail <= float32(s.cfg.Interest) || si.Labelled && valid {
 		it.domain = unique.Make(si.Result.Domain)
 	}
 	s.addName(si, it)
@@ -104,7 +107,8 @@ func (s *State) Add(si Sighting) {
 // addBlocked notes that what is blocked is still there, and nothing else: were it counted as evidence, the answer to a block
 // would be more of it.
 func (s *State) addBlocked(si Sighting) {
-	if si.Exempt || si.Result.Abstain || !(si.Result.Tail > 0 && si.Result.Tail <= float32(s.cfg.Interest)) || !validDomain(si.Result.Domain) {
+	_, tail := terms(si.Result)
+	if si.Exempt || !(tail <= float32(s.cfg.Interest) || si.Labelled) || !validDomain(si.Result.Domain) {
 		return
 	}
 	n := s.names.index[si.Result.Domain]
@@ -121,6 +125,10 @@ func (s *State) addBlocked(si Sighting) {
 		s.clients.mark(c)
 		s.clients.touch(c, clientClass(&c.value), seconds(si.Time))
 	}
+}
+
+func sane(r classifier.Result) bool {
+	return r.Tail > 0 && r.Tail <= 1 && !math.IsInf(float64(r.Score), 0) && r.Score == r.Score
 }
 
 func (s *State) addName(si Sighting, it Item) {

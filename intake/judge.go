@@ -179,6 +179,8 @@ func (j *Judge) Judge(via Via, r Request) (out Judgement) {
 			Exempt:  out.Verdict == policy.Exempt,
 			Blocked: r.Blocked,
 			Session: r.Session,
+			// What no score flags is flagged by its label.
+			Labelled: out.Verdict == policy.DGA && (out.Result.Abstain || out.Result.Tail > s.Policy.Threshold()),
 		})
 	}
 	if s.Block {

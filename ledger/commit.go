@@ -20,6 +20,7 @@ type Batch struct {
 	Rows      []evidence.Row      // evidence.State.Changes
 	Flagged   []evidence.Sighting // of names at or below the threshold; those Exempt are what never-block saved
 	Decisions []policy.Decision
+	Compared  []Compared // Sightings are those since the last Commit
 }
 
 // Counters that the ledger itself adds to a Batch's Counts: how many flagged sightings it kept, and how many it left
@@ -34,6 +35,7 @@ type statements struct {
 	putRow, dropRow, addCount                    *sql.Stmt
 	addFlagged, trimFlagged, addSaved, trimSaved *sql.Stmt
 	addDecision, putHit, dropHit                 *sql.Stmt
+	addCompared, trimCompared                    *sql.Stmt
 }
 
 func (l *Ledger) prepare(ctx context.Context) error {
@@ -59,6 +61,12 @@ func (l *Ledger) prepare(ctx context.Context) error {
 		putHit: prepare(`INSERT INTO hits (key, decision, expires) VALUES (?, ?, ?)
 			ON CONFLICT (key) DO UPDATE SET decision = excluded.decision, expires = excluded.expires`),
 		dropHit: prepare(`DELETE FROM hits WHERE key = ?`),
+		addCompared: prepare(`INSERT INTO compared (live, candidate, domain, first, last, sightings,
+			live_score, live_tail, candidate_score, candidate_tail) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
+			ON CONFLICT (live, candidate, domain) DO UPDATE SET first = min(first, excluded.first), last = max(last, excluded.last),
+			sightings = sightings + excluded.sightings, live_score = excluded.live_score, live_tail = excluded.live_tail,
+			candidate_score = excluded.candidate_score, candidate_tail = excluded.candidate_tail`),
+		trimCompared: prepare(`DELETE FROM compared WHERE rowid IN (SELECT rowid FROM compared ORDER BY last DESC LIMIT -1 OFFSET ?)`),
 	}
 	if err := errors.Join(errs...); err != nil {
 		return l.fail("open", err)
@@ -69,7 +77,7 @@ func (l *Ledger) prepare(ctx context.Context) error {
 // Commit writes a batch in one transaction: after nil all of it is durable, after an error nothing of it is there, and
 // the same batch may be committed again. Counts are added to the hour's. A batch without parts costs nothing.
 func (l *Ledger) Commit(ctx context.Context, b Batch) error {
-	if len(b.Counts)+len(b.Rows)+len(b.Flagged)+len(b.Decisions) == 0 {
+	if len(b.Counts)+len(b.Rows)+len(b.Flagged)+len(b.Decisions)+len(b.Compared) == 0 {
 		return nil
 	}
 	if b.Hour.IsZero() && len(b.Counts)+len(b.Flagged) > 0 {
@@ -89,6 +97,9 @@ func (l *Ledger) Commit(ctx context.Context, b Batch) error {
 		}
 		if err := c.saved(b.Flagged, l.limits); err != nil {
 			return fmt.Errorf("saved names: %w", err)
+		}
+		if err := c.compared(b.Compared, l.limits); err != nil {
+			return fmt.Errorf("compared names: %w", err)
 		}
 		if err := c.decisions(b.Decisions); err != nil {
 			return fmt.Errorf("decisions: %w", err)

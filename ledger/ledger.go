@@ -40,10 +40,11 @@ type limits struct {
 	flagged        int // sightings of flagged names kept, the newest
 	flaggedPerHour int // how many of them one hour may add, so that a flood does not push everything else out
 	saved          int // names that never-block saved, those seen last
+	compared       int // names of which the models say different things, those seen last
 }
 
-// A flagged sighting takes about 150 bytes with its indexes, 15 MB in all; a saved name the same.
-var defaultLimits = limits{flagged: 100_000, flaggedPerHour: 10_000, saved: 10_000}
+// A flagged sighting takes about 150 bytes with its indexes, 15 MB in all; a saved or a compared name the same.
+var defaultLimits = limits{flagged: 100_000, flaggedPerHour: 10_000, saved: 10_000, compared: 10_000}
 
 // Ledger is an open ledger. Its methods may be called from several goroutines. Errors name the file and the way out,
 // and wrap one of the package's errors where the caller may want to tell.

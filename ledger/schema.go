@@ -111,6 +111,33 @@ var migrations = [...]string{
 		body TEXT NOT NULL     -- JSON of waf.Trouble
 	) STRICT, WITHOUT ROWID;
 	`,
+	// What the owner says of single names, and of which names a candidate model says something else.
+	`
+	CREATE TABLE labels (
+		id     INTEGER PRIMARY KEY AUTOINCREMENT,
+		time   INTEGER NOT NULL,
+		name   TEXT NOT NULL,
+		says   TEXT NOT NULL, -- policy.Says; empty takes back what was said before
+		who    TEXT NOT NULL,
+		reason TEXT NOT NULL
+	) STRICT;
+	CREATE INDEX labels_by_name ON labels (name, id);
+
+	CREATE TABLE compared (
+		live            TEXT NOT NULL, -- ids of models
+		candidate       TEXT NOT NULL,
+		domain          TEXT NOT NULL,
+		first           INTEGER NOT NULL,
+		last            INTEGER NOT NULL,
+		sightings       INTEGER NOT NULL,
+		live_score      REAL NOT NULL,
+		live_tail       REAL NOT NULL,
+		candidate_score REAL NOT NULL,
+		candidate_tail  REAL NOT NULL,
+		PRIMARY KEY (live, candidate, domain)
+	) STRICT;
+	CREATE INDEX compared_by_last ON compared (last);
+	`,
 }
 
 const version = len(migrations)

@@ -42,9 +42,10 @@ const (
 //
 // The ttl is the rule's, doubled each time that a hit comes back after it expired, up to the rule's cap.
 //
-// Enough evidence, of a name: it is flagged (its tail is at most Threshold), min-sightings requests carried it, and they
-// came from min-networks distinct networks. Of a client: it sent min-flagged distinct flagged names, and more than
-// min-share of its distinct external names are flagged; exempt names count as external and not as flagged.
+// Enough evidence, of a name: it is flagged (its tail is at most Threshold, or the owner labelled it dga), min-sightings
+// requests carried it, and they came from min-networks distinct networks. Of a client: it sent min-flagged distinct flagged
+// names, and more than min-share of its distinct external names are flagged; exempt names count as external and not as
+// flagged. A hit is exempt too when the labels that it rested on are gone, or when what the owner labelled benign leaves too little.
 func (p *Policy) Decide(active *Hits, st *evidence.State, now time.Time) (*Hits, []Decision) {
 	d := decider{p: p, now: now, st: st, active: active, renewed: map[string]bool{}, hits: make([]*Hit, 0, active.Len()+16)}
 	for n := range st.Names() {
@@ -84,7 +85,7 @@ type decider struct {
 // second over all that is remembered.
 func (d *decider) name(n *evidence.Name) {
 	rule := d.p.cfg.Name
-	if n.Tail > d.p.threshold || n.Sightings < uint64(rule.MinSightings) || n.Networks.Distinct() < rule.MinNetworks {
+	if !d.p.flags(n.Domain, n.Tail) || n.Sightings < uint64(rule.MinSightings) || n.Networks.Distinct() < rule.MinNetworks {
 		return
 	}
 	old := d.active.name(n.Domain)
@@ -97,19 +98,16 @@ func (d *decider) name(n *evidence.Name) {
 
 // client decides about one client, as name does.
 func (d *decider) client(c *evidence.Client) {
-	rule := d.p.cfg.Client
 	old := d.active.client(c.Prefix)
 	returns := d.returns(old, func() string { return string(KindClient) + ":" + c.Prefix.String() })
 	ttl := d.p.ttl(KindClient, returns)
 	if !d.matters(old, c.Last, ttl) {
 		return
 	}
-	enough := func(flagged int) bool {
-		return flagged >= rule.MinFlagged && float64(flagged) > rule.MinShare*float64(len(c.Names.Items()))
-	}
+	enough := func(flagged int) bool { return d.p.enough(flagged, len(c.Names.Items())) }
 	suspicious, last := 0, uint32(0)
 	for _, it := range c.Names.Items() {
-		if it.Tail <= d.p.threshold {
+		if d.p.flags(it.Domain(), it.Tail) {
 			suspicious++
 			last = max(last, it.Seen)
 		}
@@ -119,7 +117,7 @@ func (d *decider) client(c *evidence.Client) {
 	}
 	flagged := make([]evidence.Item, 0, suspicious)
 	for _, it := range c.Names.Items() {
-		if domain := it.Domain(); it.Tail <= d.p.threshold && domain != "" && d.p.Exempts(nameOf(domain)) == NotExempt {
+		if domain := it.Domain(); d.p.flags(domain, it.Tail) && domain != "" && d.p.Exempts(nameOf(domain)) == NotExempt {
 			flagged = append(flagged, it)
 		}
 	}
@@ -139,6 +137,11 @@ func (d *decider) client(c *evidence.Client) {
 // spared is why a client with a session is no hit, in words.
 func (d *decider) spared(c *evidence.Client) string {
 	return fmt.Sprintf("spared: a verified session spoke for it %s ago", span(d.now.Sub(time.Unix(0, c.Session))))
+}
+
+// enough says whether so many flagged ones of a client's distinct external names are evidence against it.
+func (p *Policy) enough(flagged, distinct int) bool {
+	return flagged >= p.cfg.Client.MinFlagged && float64(flagged) > p.cfg.Client.MinShare*float64(distinct)
 }
 
 // matters says whether evidence that was last seen then can make a hit, or make an old one last noticeably longer.
@@ -265,12 +268,16 @@ func (p *Policy) exemptHit(h *Hit) string {
 		if p.ExemptClient(h.Client.Addr()) {
 			return "now exempt: the client is in a range that is never blocked"
 		}
-		return ""
+		return p.unlabelled(h)
 	}
-	if e := p.Exempts(nameOf(h.Domain)); e != NotExempt {
+	switch e := p.Exempts(nameOf(h.Domain)); e {
+	case NotExempt:
+		return p.unlabelled(h)
+	case Labelled:
+		return "now exempt: it is " + p.labels[h.Domain].String()
+	default:
 		return "now exempt: it is " + e.words()
 	}
-	return ""
 }
 
 // nameOf makes the Name of a bare domain again: one label and the public suffix behind it.
@@ -284,13 +291,14 @@ func (p *Policy) nameHit(n *evidence.Name) Hit {
 		Kind: KindName, Domain: n.Domain, Score: n.Score, Tail: n.Tail, Sightings: n.Sightings, Networks: n.Networks.Distinct(),
 		First: time.Unix(0, n.First).UTC(), Last: time.Unix(0, n.Last).UTC(), Model: p.model, Config: p.id,
 	}
+	h.Labelled = n.Tail > p.threshold
 	for _, network := range n.Networks.Items() {
-		h.Rank += weight(n.Tail, network.Count)
+		h.Rank += p.weight(n.Tail, network.Count)
 	}
 	h.Rank = n.Networks.Scale(h.Rank)
 	h.Expires = h.Last.Add(p.cfg.Name.TTL)
 	h.Reasons = []string{
-		scored(h.Score, h.Tail),
+		p.because(h.Domain, h.Score, h.Tail),
 		fmt.Sprintf("seen %s times from %s networks in %s", grouped(h.Sightings), about(&n.Networks, h.Networks), span(h.Last.Sub(h.First))),
 	}
 	return h
@@ -306,22 +314,26 @@ func (p *Policy) clientHit(c *evidence.Client, flagged []evidence.Item) Hit {
 		Flagged: int(math.Round(c.Names.Estimate(len(flagged)))), Distinct: c.Names.Distinct(),
 		First: time.Unix(0, c.First).UTC(), Model: p.model, Config: p.id,
 	}
-	last := uint32(0)
+	last, byScore := uint32(0), 0
 	for i, it := range flagged {
-		h.Rank += weight(it.Tail, it.Count)
+		if it.Tail <= p.threshold {
+			byScore++
+		}
+		h.Rank += p.weight(it.Tail, it.Count)
 		h.Sightings += uint64(it.Count)
 		last = max(last, it.Seen)
 		if i < namesShown {
 			h.Names = append(h.Names, it.Domain())
 		}
 	}
+	h.Labelled = !p.enough(byScore, len(c.Names.Items()))
 	h.Rank = c.Names.Scale(h.Rank)
 	h.Sightings = uint64(math.Round(c.Names.Scale(float64(h.Sightings))))
 	h.Last = time.Unix(int64(last), 0).UTC()
 	h.Expires = h.Last.Add(p.cfg.Client.TTL)
 	h.Reasons = []string{
 		fmt.Sprintf("%s of its %s distinct external names are flagged", about(&c.Names, h.Flagged), about(&c.Names, h.Distinct)),
-		fmt.Sprintf("%s: %s", top.Domain(), scored(top.Score, top.Tail)),
+		fmt.Sprintf("%s: %s", top.Domain(), p.because(top.Domain(), top.Score, top.Tail)),
 		fmt.Sprintf("%s flagged requests in %s", grouped(h.Sightings), span(h.Last.Sub(h.First))),
 	}
 	return h
@@ -332,7 +344,8 @@ const maxDoublings = 8
 
 // weight is how much one name from one network, or one name from one client, adds to a rank: the certainty of the name,
 // in powers of ten, times the doublings of the requests that carried it. So a rank grows with distinct networks and
-// distinct names, and one sender can move it only so far.
-func weight(tail float32, requests uint32) float64 {
+// distinct names, and one sender can move it only so far. A name that the owner labelled is as certain as the threshold.
+func (p *Policy) weight(tail float32, requests uint32) float64 {
+	tail = min(tail, p.threshold)
 	return -math.Log10(float64(tail)) * min(math.Log2(1+float64(requests)), maxDoublings)
 }

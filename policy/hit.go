@@ -45,6 +45,7 @@ type Hit struct {
 	Flagged   int          `json:"flagged,omitempty"`  // of a client: distinct flagged names
 	Distinct  int          `json:"distinct,omitempty"` // of a client: distinct external names
 	Returns   int          `json:"returns,omitempty"`  // how often it came back after it had expired: it lasts longer each time
+	Labelled  bool         `json:"labelled,omitempty"` // it rests on the owner's labels: the scores alone are not enough
 	Rank      float64      `json:"rank"`               // which goes first when a set is full; higher first
 	First     time.Time    `json:"first"`
 	Last      time.Time    `json:"last"`

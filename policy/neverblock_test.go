@@ -389,7 +389,7 @@ func TestEveryVerdictAndExemptionHasAWord(t *testing.T) {
 	for e := range Exemption(NumExemptions) {
 		words = append(words, e.String())
 	}
-	want := "invalid benign dga abstain exempt none own listed closed-registry popular"
+	want := "invalid benign dga abstain exempt none own listed closed-registry popular labelled"
 	if got := strings.Join(words, " "); got != want {
 		t.Errorf("%s, want %s", got, want)
 	}

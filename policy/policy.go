@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -18,8 +19,9 @@ type Policy struct {
 	id        string
 	model     string
 	threshold float32
-	lists     map[string]mark // hosts and domains of the owner's choice
-	popular   *popular        // nil: off
+	lists     map[string]mark  // hosts and domains of the owner's choice
+	labels    map[string]Label // by domain: what the owner says of single names
+	popular   *popular         // nil: off
 	clients   ranges
 }
 
@@ -79,6 +81,17 @@ func New(cfg Config, m *classifier.Model) (*Policy, error) {
 	return p, nil
 }
 
+// For returns the same policy for another model. It refuses a confidence that the model's calibration cannot support.
+func (p *Policy) For(m *classifier.Model) (*Policy, error) {
+	if _, err := m.Threshold(p.cfg.Confidence); err != nil {
+		return nil, fmt.Errorf("policy: %w", err)
+	}
+	next := *p
+	next.model = m.ID()
+	next.id = next.hash()
+	return &next, nil
+}
+
 // list marks hosts, and what they are under.
 func (p *Policy) list(m mark, hosts []string) error {
 	var parser features.Parser
@@ -100,6 +113,9 @@ func (p *Policy) hash() string {
 	c := p.cfg
 	b := fmt.Appendln(nil, "policy 1", p.model, p.threshold, c.Name, c.Client, c.NeverBlock.ClosedRegistries)
 	b = fmt.Appendln(b, p.lists) // fmt sorts a map by its keys
+	for _, name := range slices.Sorted(maps.Keys(p.labels)) {
+		b = fmt.Appendln(b, name, p.labels[name].Says)
+	}
 	for _, r := range p.clients.all {
 		b = fmt.Appendln(b, r.first, r.last)
 	}
@@ -128,6 +144,7 @@ const (
 	Listed                   // on the owner's lists, under what is, or holding what is, own hosts included
 	ClosedRegistry           // under a registry closed to the public
 	Popular                  // in the filter of popular names
+	Labelled                 // labelled benign by the owner
 	numExemptions
 )
 
@@ -136,14 +153,14 @@ const NumExemptions = int(numExemptions)
 
 // String is one stable lower-case word: a metric label, a key of counts.
 func (e Exemption) String() string {
-	return [numExemptions + 1]string{"none", "own", "listed", "closed-registry", "popular", "unknown"}[min(e, numExemptions)]
+	return [numExemptions + 1]string{"none", "own", "listed", "closed-registry", "popular", "labelled", "unknown"}[min(e, numExemptions)]
 }
 
 // words is what is said of an exempt name in a sentence: "it is …".
 func (e Exemption) words() string {
 	return [numExemptions + 1]string{
 		"not exempt", "one of your own hosts", "on your never-block lists, or holds what is",
-		"under a registry closed to the public", "a popular name", "exempt",
+		"under a registry closed to the public", "a popular name", "labelled benign", "exempt",
 	}[min(e, numExemptions)]
 }
 
@@ -152,13 +169,15 @@ func (v Verdict) String() string {
 	return [numVerdicts + 1]string{"invalid", "benign", "dga", "abstain", "exempt", "unknown"}[min(v, numVerdicts)]
 }
 
-// Judge says what is to be thought of one name with the model's result for it: exempt before abstain before the score. It
-// does not allocate.
+// Judge says what is to be thought of one name with the model's result for it: exempt before the owner's label before
+// abstain before the score. It does not allocate.
 func (p *Policy) Judge(n features.Name, r classifier.Result) (Verdict, Exemption) {
 	if e := p.Exempts(n); e != NotExempt {
 		return Exempt, e
 	}
 	switch {
+	case p.says(n.Domain) == SaysDGA:
+		return DGA, NotExempt
 	case r.Abstain:
 		return Abstain, NotExempt
 	case r.Tail <= p.threshold:
@@ -177,6 +196,9 @@ func (p *Policy) Exempts(n features.Name) Exemption {
 	}
 	if p.popular != nil && p.popular.contains(n.Domain) {
 		return Popular
+	}
+	if p.says(n.Domain) == SaysBenign {
+		return Labelled
 	}
 	return NotExempt
 }

@@ -30,7 +30,11 @@ func (s *Sidecar) admin() http.Handler {
 		w.Header().Set("Content-Type", "application/json")
 		encoder := json.NewEncoder(w)
 		encoder.SetIndent("", "  ")
-		_ = encoder.Encode(s.judging.Load().cache.Model().Info()) // the reader left: nothing to do
+		current := s.judging.Load()
+		_ = encoder.Encode(struct { // the reader left: nothing to do
+			*modelPage
+			Candidate *modelPage `json:"candidate,omitempty"`
+		}{s.models.page(live, current.cache.Model()), s.models.page(candidate, current.candidate)})
 	})
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 	mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)

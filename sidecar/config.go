@@ -31,10 +31,12 @@ type Config struct {
 	Log      LogConfig          `yaml:"log" embed:"" prefix:"log-"`
 }
 
-// ModelConfig chooses the model and the size of its verdict cache.
+// ModelConfig chooses the model, one to compare it with, and the size of its verdict cache.
 type ModelConfig struct {
-	File  string `yaml:"model" name:"model" placeholder:"FILE" help:"a model file made by referee-train; empty uses the one built in"`
-	Cache int    `yaml:"cache" default:"65536" help:"names whose scores are kept, about 250 bytes each"`
+	File      string        `yaml:"model" name:"model" placeholder:"FILE" help:"a model file made by referee-train; empty uses the one built in"`
+	Candidate string        `yaml:"candidate" placeholder:"FILE" help:"a second model that scores what was seen in the background and decides nothing: the report compares it with the first, before you put it in its place"`
+	Watch     time.Duration `yaml:"watch" default:"2s" help:"how often to look for other files in place of these: a good one is swapped in, a bad one changes nothing; 0 leaves it to SIGHUP"`
+	Cache     int           `yaml:"cache" default:"65536" help:"names whose scores are kept, about 250 bytes each"`
 }
 
 // HealthConfig is the listener of probes and metrics.
@@ -62,11 +64,17 @@ type LogConfig struct {
 // maxCache is 2.5 GB of names: more is a mistake.
 const maxCache = 10_000_000
 
+// minWatch is a look that costs nothing yet.
+const minWatch = 10 * time.Millisecond
+
 // Validate refuses what cannot work together. Each error names the key and the way out.
 func (c Config) Validate() error {
 	var errs []error
 	if c.Model.Cache < 1 || c.Model.Cache > maxCache {
 		errs = append(errs, fmt.Errorf("classifier.cache: %d is not between 1 and %d; the default is 65536", c.Model.Cache, maxCache))
+	}
+	if w := c.Model.Watch; w != 0 && w < minWatch {
+		errs = append(errs, fmt.Errorf("classifier.watch: %v is not %v or more; the default is 2s, and 0 looks at SIGHUP only", w, minWatch))
 	}
 	for _, listener := range []struct{ key, address string }{{"health.listen", c.Health.Listen}, {"admin.listen", c.Admin.Listen}} {
 		if _, port, err := net.SplitHostPort(listener.address); err != nil || port == "" {
@@ -105,6 +113,7 @@ func (c Config) restartNeeded(next Config) []string {
 		{"proxy", c.Proxy, next.Proxy},
 		{"mode", c.Mode, next.Mode},
 		{"data-dir", c.DataDir, next.DataDir},
+		{"classifier.watch", c.Model.Watch, next.Model.Watch},
 		{"evidence", c.Evidence, next.Evidence},
 		{"waf", c.WAF, next.WAF},
 		{"health", c.Health, next.Health},

@@ -31,7 +31,8 @@ func Check(cfg Config) error {
 		return err
 	}
 	_, err := newJudging(cfg, nil)
-	return err
+	_, candidate := openCandidate(cfg)
+	return errors.Join(err, candidate)
 }
 
 // Finding is what one check of Examine found.
@@ -59,6 +60,14 @@ func Examine(ctx context.Context, cfg Config) []Finding {
 			detail = fmt.Sprintf("%s, flags names that at most 1 in %.0f benign ones outscore", rules.ID(), 1/rules.Threshold())
 		}
 		add("policy", detail, err)
+	}
+	if cfg.Model.Candidate != "" {
+		detail := ""
+		other, err := openCandidate(cfg)
+		if err == nil {
+			detail = fmt.Sprintf("%s, whole", other.ID())
+		}
+		add("candidate", detail, err)
 	}
 	add("data-dir", fmt.Sprintf("%s is usable", cfg.DataDir), examineLedger(ctx, cfg.DataDir))
 	detail, err := examineWAF(ctx, cfg.WAF)

@@ -4,10 +4,13 @@ import (
 	"context"
 	"fmt"
 	"slices"
+	"strings"
 	"sync/atomic"
 	"time"
 
+	"referee/classifier"
 	"referee/evidence"
+	"referee/features"
 	"referee/ledger"
 	"referee/policy"
 )
@@ -23,6 +26,7 @@ const (
 type keeper struct {
 	s         *Sidecar
 	state     *evidence.State
+	scoredBy  string // the model that all of state is in terms of
 	sightings []evidence.Sighting
 	flagged   []evidence.Sighting
 	decided   *policy.Hits                // what the evidence says
@@ -119,10 +123,25 @@ func (k *keeper) drain() {
 	for _, sighting := range k.sightings {
 		k.state.Add(sighting)
 		// Exempt ones too: the ledger adds up what never-block saved.
-		if sighting.Result.Tail <= threshold && !sighting.Result.Abstain && len(k.flagged) < maxFlagged {
+		byScore := sighting.Result.Tail <= threshold && !sighting.Result.Abstain
+		if (byScore || sighting.Labelled) && len(k.flagged) < maxFlagged {
 			k.flagged = append(k.flagged, sighting)
 		}
 	}
+}
+
+// rescore puts the evidence into the terms of the model that judges now. Nothing is decided on another model's scores: a
+// new model's owner has his reasons. Hits that stand are left to expire, so that no model that flags too little empties
+// the sets: they are extended by the new model alone.
+func (k *keeper) rescore(current *judging) {
+	model := current.cache.Model()
+	began := time.Now()
+	k.state.Rescore(func(domain string) classifier.Result {
+		label, _, _ := strings.Cut(domain, ".")
+		return model.Judge(features.Name{Host: domain, Domain: domain, Label: label})
+	})
+	k.scoredBy = model.ID()
+	k.s.log.Debug("evidence scored again", "model", k.scoredBy, "took", time.Since(began))
 }
 
 // batch decides and gathers what the ledger must have; after a failed commit it returns the same batch again.
@@ -130,9 +149,13 @@ func (k *keeper) batch() *ledger.Batch {
 	if k.pending != nil {
 		return k.pending
 	}
-	now := k.s.now()
+	now, current := k.s.now(), k.s.judging.Load()
+	if k.scoredBy != current.id(live) {
+		k.drain() // what the model before judged
+		k.rescore(current)
+	}
 	k.state.Expire(now)
-	hits, decisions := k.s.judging.Load().policy.Decide(k.decided, k.state, now)
+	hits, decisions := current.policy.Decide(k.decided, k.state, now)
 	k.decided = hits
 	k.pending = &ledger.Batch{
 		Hour:      now.Truncate(time.Hour),

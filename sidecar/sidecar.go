@@ -31,24 +31,29 @@ type Sidecar struct {
 	registry *prometheus.Registry
 	health   *health
 
-	judging atomic.Pointer[judging]
-	judge   *intake.Judge
-	queue   *evidence.Queue
-	keeper  *keeper
-	ledger  *ledger.Ledger
-	durable bool // the ledger is on disk
-	updater *waf.Updater
+	judging   atomic.Pointer[judging]
+	swapping  sync.Mutex // whoever swaps judging
+	models    *models
+	lastLabel int64 // of the labels that are followed
+	judge     *intake.Judge
+	queue     *evidence.Queue
+	keeper    *keeper
+	ledger    *ledger.Ledger
+	durable   bool // the ledger is on disk
+	updater   *waf.Updater
 
 	servers   []*server
 	reporting sync.Mutex
 }
 
-// judging is what a reload swaps: the model and the policy made for it.
+// judging is what a reload swaps: the model, the policy made for it, and the model that it is compared with.
 type judging struct {
-	config  Config
-	cache   *classifier.Cache
-	policy  *policy.Policy
-	proxies *intake.Proxies
+	config    Config
+	cache     *classifier.Cache
+	policy    *policy.Policy
+	labels    []policy.Label
+	proxies   *intake.Proxies
+	candidate *classifier.Model // nil: none
 }
 
 // New opens the model, the ledger and the listeners, and restores what the ledger holds. A bad configuration, a damaged
@@ -61,16 +66,24 @@ func New(ctx context.Context, cfg Config, log *slog.Logger, now func() time.Time
 	s := &Sidecar{config: cfg, log: log, now: now, registry: prometheus.NewRegistry(), queue: evidence.NewQueue(cfg.Evidence.Queue)}
 	s.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	s.health = newHealth(s.registry, log)
+	s.models = newModels(s.registry, s.health, now)
 
 	current, err := newJudging(cfg, nil)
 	if err != nil {
 		return nil, err
 	}
+	var unusable error // a candidate decides nothing: to start without it does no harm
+	current.candidate, unusable = openCandidate(cfg)
 	s.judge = intake.NewJudge(s.queue, s.registry, log, now)
 	if err := s.openLedger(ctx); err != nil {
 		return nil, err
 	}
-	s.swap(current)
+	s.use(current)
+	if unusable != nil {
+		s.refused(unusable)
+		s.health.set(string(candidate), fmt.Errorf("%w: %s", unusable, current.instead(candidate)))
+	}
+	s.health.set("labels", s.takeLabels(ctx))
 	if s.keeper, err = newKeeper(ctx, s); err != nil {
 		return nil, errors.Join(err, s.ledger.Close())
 	}
@@ -87,7 +100,7 @@ func New(ctx context.Context, cfg Config, log *slog.Logger, now func() time.Time
 func newJudging(cfg Config, previous *judging) (*judging, error) {
 	model, err := OpenModel(cfg.Model)
 	if err != nil {
-		return nil, err
+		return nil, &roleError{live, err}
 	}
 	rules, err := policy.New(cfg.Policy, model)
 	if err != nil {
@@ -98,6 +111,9 @@ func newJudging(cfg Config, previous *judging) (*judging, error) {
 		return nil, err
 	}
 	next := &judging{config: cfg, policy: rules, proxies: proxies}
+	if previous != nil && len(previous.labels) > 0 {
+		next.labels, next.policy = previous.labels, rules.With(previous.labels)
+	}
 	if previous != nil && previous.cache.Model().ID() == model.ID() && previous.config.Model.Cache == cfg.Model.Cache {
 		next.cache = previous.cache
 	} else {
@@ -118,21 +134,27 @@ func (s *Sidecar) swap(j *judging) {
 	})
 }
 
-// Reload swaps in the model, the policy and the log level of next. What cannot change while running (listeners, data
+// Reload swaps in the models, the policy and the log level of next. What cannot change while running (listeners, data
 // directory, sets) is named in the log and left as it is. On an error nothing changes.
 func (s *Sidecar) Reload(next Config) error {
 	if err := next.Validate(); err != nil {
 		return err
 	}
+	s.swapping.Lock()
+	defer s.swapping.Unlock()
 	j, err := newJudging(next, s.judging.Load())
+	if err == nil {
+		j.candidate, err = openCandidate(next)
+	}
 	if err != nil {
+		s.refused(err)
 		return err
 	}
 	if fixed := s.config.restartNeeded(next); len(fixed) > 0 {
 		s.log.Warn("these keys take effect at the next start only", "keys", fixed)
 	}
-	s.swap(j)
-	s.log.Info("configuration reloaded", "model", j.cache.Model().ID(), "policy", j.policy.ID())
+	s.use(j)
+	s.log.Info("configuration reloaded", "model", j.id(live), "candidate", j.id(candidate), "policy", j.policy.ID())
 	return nil
 }
 
@@ -190,6 +212,8 @@ func (s *Sidecar) Run(ctx context.Context) error {
 	var loops errgroup.Group
 	loops.Go(func() error { return s.keeper.run(background) })
 	loops.Go(func() error { s.reconcile(background); return nil })
+	loops.Go(func() error { s.watchModels(background); return nil })
+	loops.Go(func() error { s.followLabels(background); return nil })
 
 	serving, failed := context.WithCancelCause(ctx)
 	defer failed(nil)

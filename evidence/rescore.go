@@ -1,0 +1,55 @@
+package evidence
+
+import (
+	"unique"
+
+	"referee/classifier"
+)
+
+// Rescore puts the results of another model in the place of those that names had when last seen, so that all evidence
+// is in the terms of one model. judge is asked at least once for every suspicious name that is remembered: up to
+// Config.MaxNames of them and as many again that only clients are remembered for, some microseconds each.
+//
+// What was exempt or too short to tell when last seen stays so until it is seen again, and so does an ordinary name: of
+// those nobody remembers what they were called. A name that the new model finds ordinary is remembered for as long as
+// it would have been, so that the way back to the old model loses nothing.
+func (s *State) Rescore(judge func(domain string) classifier.Result) {
+	for _, e := range s.names.index {
+		n := &e.value
+		if n.Tail == 1 {
+			continue
+		}
+		if score, tail := terms(judge(n.Domain)); score != n.Score || tail != n.Tail {
+			n.Score, n.Tail = score, tail
+			s.names.mark(e)
+		}
+	}
+	type result struct{ score, tail float32 }
+	known := map[unique.Handle[string]]result{} // many clients send the same names
+	for _, e := range s.clients.index {
+		items := e.value.Names.items
+		for i := range items {
+			it := &items[i]
+			if it.domain == (unique.Handle[string]{}) || it.Tail == 1 {
+				continue
+			}
+			r, found := known[it.domain]
+			if !found {
+				r.score, r.tail = terms(judge(it.domain.Value()))
+				known[it.domain] = r
+			}
+			if r.score != it.Score || r.tail != it.Tail {
+				it.Score, it.Tail = r.score, r.tail
+				s.clients.mark(e)
+			}
+		}
+	}
+}
+
+// terms are the score and the tail that evidence keeps of a result: none where it says little.
+func terms(r classifier.Result) (score, tail float32) {
+	if r.Abstain || !sane(r) {
+		return 0, 1
+	}
+	return r.Score, r.Tail
+}
