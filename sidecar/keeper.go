@@ -123,7 +123,8 @@ func (k *keeper) drain() {
 	for _, sighting := range k.sightings {
 		k.state.Add(sighting)
 		// Exempt ones too: the ledger adds up what never-block saved.
-		byScore := sighting.Result.Tail <= threshold && !sighting.Result.Abstain
+		r := &sighting.Result
+		byScore := r.Domain != "" && r.Tail <= threshold && !r.Abstain // a session's sighting may have no name
 		if (byScore || sighting.Labelled) && len(k.flagged) < maxFlagged {
 			k.flagged = append(k.flagged, sighting)
 		}
