@@ -15,7 +15,7 @@ import (
 
 func TestACacheSaysWhatTheModelSays(t *testing.T) {
 	m := load(t)
-	c := classifier.NewCache(m, 100)
+	c := classifier.NewCache(m, 1000)
 	for range 3 {
 		for _, n := range benignNames() {
 			if got, want := c.Judge(n), m.Judge(n); got != want {

@@ -9,12 +9,13 @@ import (
 
 // Network is a shallow character network in integers: for each kernel width a sum of table rows over every window of the
 // label, the maximum of each filter over the windows, rectified; one rectified layer of units; one output. Everything up
-// to the last multiplication is in integers, so that a score has the same bits on every machine.
+// to the last multiplication is in integers, so that a score has the same bits on every machine, with and without vector
+// instructions.
 //
-// A window's sum is Σ Tables[width][offset][character]: entries are not negative, and no sum passes 32767, so that four
-// filters are added and compared in one 64-bit word. A filter counts for what its maximum has above its Floor.
+// A window's sum is Σ Tables[width][offset][character]: entries are not negative, and no sum passes 32767, so that filters
+// are added and compared in lanes of 16 bits. A filter counts for what its maximum has above its Floor.
 type Network struct {
-	Filters int      // for each kernel width: a multiple of 32, at most MaxFilters
+	Filters int      // for each kernel width: a multiple of 16, at most MaxFilters
 	Units   int      // of the hidden layer: a multiple of 16, at most MaxUnits
 	Tables  []uint16 // for each width, offset and character a row of Filters
 	Floors  []uint16 // for each width and filter
@@ -24,9 +25,9 @@ type Network struct {
 	OutBias int64    // added to the sum over units
 	Scale   float32  // log-odds of one unit of the sum
 
-	packedTables []uint64 // four filters a word
-	packedFloors []uint64
-	packedHidden []uint64 // two units a word, moved up by hiddenBias
+	packed         // for plain Go
+	vector bool    // the processor has what poolVector and addVector need
+	pairs  []int16 // for addVector: for each pair of features, for each unit, the weights of both
 }
 
 // Characters of a label, as the network reads them.
@@ -38,7 +39,7 @@ const (
 )
 
 const (
-	MaxFilters  = 96 // 480 features of 12 bits × 11 bits of weight fit 32
+	MaxFilters  = 128
 	MaxUnits    = 128
 	HiddenLimit = 1<<10 - 1
 
@@ -46,9 +47,8 @@ const (
 	tableRows  = (2 + 3 + 4 + 5 + 6) * Characters
 	MaxSum     = 1<<15 - 1
 	ActShift   = 3 // of 15 bits 12 go on
-	hiddenBias = HiddenLimit
-	block      = 8 // words of filters that are summed at a time
-	lane       = 0x8000_8000_8000_8000
+	maxAct     = MaxSum >> ActShift
+	hiddenBias = HiddenLimit // makes weights positive
 )
 
 // KernelWidth is how many characters the kernels of index i, 0 to 4, read.
@@ -88,122 +88,55 @@ func (n *Network) Score(label string) float32 { return float32(n.sum(label)) * n
 func (n *Network) sum(label string) int64 {
 	var text [MaxCodes]uint8
 	length := Codes(&text, label)
-	var pooled [widths * MaxFilters / 4]uint64
-	n.pool(&pooled, &text, length)
-
-	var sums [MaxUnits / 2]uint64
-	active := n.activate(&sums, &pooled)
+	var acts activations
+	var sums unitSums
+	if n.vector {
+		n.poolVector(&acts, &text, length)
+		n.addVector(&sums, &acts)
+	} else {
+		n.pool(&acts, &text, length)
+		n.add(&sums, &acts)
+	}
 	total := n.OutBias
 	for j, bias := range n.Bias {
-		h := int64(uint32(sums[j/2]>>(j%2*32))) - hiddenBias*active + int64(bias)
-		if h > 0 {
-			total += h * int64(n.Out[j])
-		}
+		total += max(0, int64(sums[j])+int64(bias)) * int64(n.Out[j])
 	}
 	return total
 }
 
-// pool takes the maximum of each filter over all windows, and at least its floor.
-func (n *Network) pool(pooled *[widths * MaxFilters / 4]uint64, text *[MaxCodes]uint8, length int) {
-	copy(pooled[:], n.packedFloors)
-	words := n.Filters / 4
-	table, out := 0, 0
-	for i := range widths {
-		width := KernelWidth(i)
-		first := Padding - (width - 1)
-		for p := first; p < Padding+length; p++ {
-			var rows [widths + 1]int
-			for o := range width {
-				rows[o] = table + (o*Characters+int(text[p+o]))*words
-			}
-			for b := 0; b < words; b += block {
-				top := (*[block]uint64)(pooled[out+b:])
-				sum := *(*[block]uint64)(n.packedTables[rows[0]+b:])
-				for _, row := range rows[1:width] {
-					t := (*[block]uint64)(n.packedTables[row+b:])
-					sum[0] += t[0]
-					sum[1] += t[1]
-					sum[2] += t[2]
-					sum[3] += t[3]
-					sum[4] += t[4]
-					sum[5] += t[5]
-					sum[6] += t[6]
-					sum[7] += t[7]
-				}
-				for w := range top {
-					// In each lane of 16 bits: the top bit of over says whether sum is as high as top, the rest by how much.
-					over := (sum[w] | lane) - top[w]
-					high := over & lane
-					top[w] += over & (high - high>>15)
-				}
-			}
-		}
-		table += width * Characters * words
-		out += words
-	}
-}
+// activations are what each filter has above its floor in the window where it has most, in the order of Floors.
+type activations [widths * MaxFilters]uint16
 
-// activate adds, for each filter above its floor, what it has above times its row of Hidden to sums, two units a word,
-// and returns the sum of what it multiplied with.
-func (n *Network) activate(sums *[MaxUnits / 2]uint64, pooled *[widths * MaxFilters / 4]uint64) (active int64) {
-	var found [widths * MaxFilters]struct {
-		row int
-		by  uint64
-	}
-	words, count := n.Units/2, 0
-	for i, floor := range n.Floors {
-		v := uint16(pooled[i/4] >> (i % 4 * 16))
-		if v <= floor {
-			continue
-		}
-		by := uint64(v-floor) >> ActShift
-		active += int64(by)
-		found[count].row, found[count].by = i*words, by
-		count++
-	}
-	for b := 0; b < words; b += block {
-		var s0, s1, s2, s3, s4, s5, s6, s7 uint64
-		for _, f := range found[:count] {
-			row := (*[block]uint64)(n.packedHidden[f.row+b:])
-			s0 += f.by * row[0]
-			s1 += f.by * row[1]
-			s2 += f.by * row[2]
-			s3 += f.by * row[3]
-			s4 += f.by * row[4]
-			s5 += f.by * row[5]
-			s6 += f.by * row[6]
-			s7 += f.by * row[7]
-		}
-		*(*[block]uint64)(sums[b:]) = [block]uint64{s0, s1, s2, s3, s4, s5, s6, s7}
-	}
-	return active
-}
+// unitSums are what the activations give each hidden unit, before its bias.
+type unitSums [MaxUnits]int32
 
 // Pack checks the tables and lays them out for sums of several lanes: it comes before the first Score.
 func (n *Network) Pack() error {
 	if err := n.check(); err != nil {
 		return err
 	}
-	n.packedTables = make([]uint64, len(n.Tables)/4)
-	for i, v := range n.Tables {
-		n.packedTables[i/4] |= uint64(v) << (i % 4 * 16)
-	}
-	n.packedFloors = make([]uint64, len(n.Floors)/4)
-	for i, v := range n.Floors {
-		n.packedFloors[i/4] |= uint64(v) << (i % 4 * 16)
-	}
-	n.packedHidden = make([]uint64, len(n.Hidden)/2)
-	for i, v := range n.Hidden {
-		n.packedHidden[i/2] |= uint64(int64(v)+hiddenBias) << (i % 2 * 32)
+	n.pack()
+	if n.vector = hasVectors(); n.vector {
+		n.packPairs()
 	}
 	return nil
+}
+
+// packPairs lays the hidden weights out for multiplications of two neighbouring features at once.
+func (n *Network) packPairs() {
+	n.pairs = make([]int16, len(n.Hidden))
+	for i := range widths * n.Filters {
+		for j, w := range n.Hidden[i*n.Units:][:n.Units] {
+			n.pairs[(i/2*n.Units+j)*2+i%2] = w
+		}
+	}
 }
 
 // check makes sure that no sum leaves its lane.
 func (n *Network) check() error {
 	switch {
-	case n.Filters < 32 || n.Filters > MaxFilters || n.Filters%32 != 0:
-		return fmt.Errorf("%d filters, want a multiple of 32 up to %d", n.Filters, MaxFilters)
+	case n.Filters < 16 || n.Filters > MaxFilters || n.Filters%16 != 0:
+		return fmt.Errorf("%d filters, want a multiple of 16 up to %d", n.Filters, MaxFilters)
 	case n.Units < 16 || n.Units > MaxUnits || n.Units%16 != 0:
 		return fmt.Errorf("%d units, want a multiple of 16 up to %d", n.Units, MaxUnits)
 	case len(n.Tables) != tableRows*n.Filters || len(n.Floors) != widths*n.Filters ||
@@ -229,7 +162,26 @@ func (n *Network) check() error {
 			return fmt.Errorf("bias %d is out of range", b)
 		}
 	}
+	if err := n.checkUnits(); err != nil {
+		return err
+	}
 	return n.checkSums()
+}
+
+// checkUnits makes sure that no unit's sum leaves 32 bits: neither signed, nor with all weights made positive.
+func (n *Network) checkUnits() error {
+	below, above := make([]int64, n.Units), make([]int64, n.Units)
+	for i, w := range n.Hidden {
+		below[i%n.Units] += min(0, int64(w))
+		above[i%n.Units] += max(0, int64(w))
+	}
+	for j := range n.Units {
+		positive := below[j] + above[j] + hiddenBias*int64(len(n.Floors))
+		if most := max(-below[j], above[j]); most*maxAct > math.MaxInt32 || positive*maxAct > math.MaxUint32 {
+			return fmt.Errorf("unit %d: weights of %d below and %d above 0, too many for 32 bits", j, below[j], above[j])
+		}
+	}
+	return nil
 }
 
 func (n *Network) checkSums() error {

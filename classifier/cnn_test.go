@@ -67,19 +67,19 @@ func slowScore(n *classifier.Network, label string) float32 {
 }
 
 func TestSumsOfSeveralLanesAreThoseOfOneNumberAfterTheOther(t *testing.T) {
-	for _, size := range [][2]int{{32, 16}, {64, 64}, {96, 128}} {
-		n := network(size[0], size[1])
-		if err := n.Pack(); err != nil {
-			t.Fatal(err)
-		}
-		rapid.Check(t, func(t *rapid.T) {
-			label := rapid.OneOf(rapid.StringMatching(`[a-z0-9-]{0,63}`), rapid.String()).Draw(t, "label")
-			if got, want := n.Score(label), slowScore(n, label); got != want {
-				t.Fatalf("%q with %d filters and %d units: %v, want %v", label, size[0], size[1], got, want)
+	for _, size := range [][2]int{{16, 16}, {32, 48}, {64, 64}, {96, 128}, {128, 64}} {
+		n := packedNetwork(t, size[0], size[1])
+		for _, vectors := range []bool{false, n.Vectors()} {
+			n.SetVectors(vectors)
+			rapid.Check(t, func(t *rapid.T) {
+				label := rapid.OneOf(rapid.StringMatching(`[a-z0-9-]{0,63}`), rapid.String()).Draw(t, "label")
+				if got, want := n.Score(label), slowScore(n, label); got != want {
+					t.Fatalf("%q with %d filters and %d units, vectors %t: %v, want %v", label, size[0], size[1], vectors, got, want)
+				}
+			})
+			if allocs := testing.AllocsPerRun(100, func() { n.Score("kq3v9zxw7") }); allocs != 0 {
+				t.Errorf("%v allocations", allocs)
 			}
-		})
-		if allocs := testing.AllocsPerRun(100, func() { n.Score("kq3v9zxw7") }); allocs != 0 {
-			t.Errorf("%v allocations", allocs)
 		}
 	}
 }
@@ -185,6 +185,12 @@ func TestANetworkWhoseSumsCouldOverflowIsRefused(t *testing.T) {
 	f("other sizes", func(n *classifier.Network) { n.Tables = n.Tables[1:] })
 	f("sums up to", func(n *classifier.Network) { n.Tables[0] = classifier.MaxSum })
 	f("floor", func(n *classifier.Network) { n.Floors[0] = classifier.MaxSum + 1 })
+	f("too many for 32 bits", func(n *classifier.Network) {
+		*n = *network(classifier.MaxFilters, 16)
+		for i := range n.Hidden {
+			n.Hidden[i] = classifier.HiddenLimit
+		}
+	})
 	f("hidden weight", func(n *classifier.Network) { n.Hidden[3] = -classifier.HiddenLimit - 1 })
 	f("bias", func(n *classifier.Network) { n.Bias[0] = 1<<30 + 1 })
 	f("scale", func(n *classifier.Network) { n.Scale = 0 })

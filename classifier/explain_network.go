@@ -8,51 +8,51 @@ import "referee/features"
 func (n *Network) explain(label string, yield func(window string, effect float64)) (base float64) {
 	var text [MaxCodes]uint8
 	length := Codes(&text, label)
-	var pooled [widths * MaxFilters / 4]uint64
-	n.pool(&pooled, &text, length)
-	var sums [MaxUnits / 2]uint64
-	active := n.activate(&sums, &pooled)
+	var acts activations
+	n.pool(&acts, &text, length)
+	var sums unitSums
+	n.add(&sums, &acts)
 
 	sum := float64(n.OutBias)
 	var on []int // units
 	for j, bias := range n.Bias {
-		if int64(uint32(sums[j/2]>>(j%2*32)))-hiddenBias*active+int64(bias) > 0 {
+		if int64(sums[j])+int64(bias) > 0 {
 			on = append(on, j)
 			sum += float64(bias) * float64(n.Out[j])
 		}
 	}
-	for i, floor := range n.Floors {
-		top := uint16(pooled[i/4] >> (i % 4 * 16))
-		if top <= floor {
+	for i, act := range acts[:widths*n.Filters] {
+		if act == 0 {
 			continue
 		}
 		slope := 0.0
 		for _, j := range on {
 			slope += float64(n.Hidden[i*n.Units+j]) * float64(n.Out[j])
 		}
-		at, width := n.window(i, top, text[:], length), KernelWidth(i/n.Filters)
-		yield(windowText(label[:length], at-Padding, width, length < len(label)), slope*float64((top-floor)>>ActShift)*float64(n.Scale))
+		at, width := n.window(i, text[:], length), KernelWidth(i/n.Filters)
+		yield(windowText(label[:length], at-Padding, width, length < len(label)), slope*float64(act)*float64(n.Scale))
 	}
 	return sum * float64(n.Scale)
 }
 
-// window is the first code of the first window in which a filter sums to top.
-func (n *Network) window(feature int, top uint16, text []uint8, length int) int {
+// window is the first code of the first window in which a filter has most.
+func (n *Network) window(feature int, text []uint8, length int) (most int) {
 	kernel, filter := feature/n.Filters, feature%n.Filters
 	table := 0
 	for i := range kernel {
 		table += KernelWidth(i) * Characters
 	}
-	width := KernelWidth(kernel)
-	for p := Padding - (width - 1); ; p++ {
-		sum := uint16(0)
+	width, top := KernelWidth(kernel), -1
+	for p := Padding - (width - 1); p < Padding+length; p++ {
+		sum := 0
 		for o := range width {
-			sum += n.Tables[(table+o*Characters+int(text[p+o]))*n.Filters+filter]
+			sum += int(n.Tables[(table+o*Characters+int(text[p+o]))*n.Filters+filter])
 		}
-		if sum == top || p == Padding+length-1 {
-			return p
+		if sum > top {
+			most, top = p, sum
 		}
 	}
+	return most
 }
 
 // windowText is what a window holds of a label, with a boundary mark on the side where it looks past the label's end.

@@ -1,0 +1,11 @@
+//go:build !amd64 || purego
+
+package classifier
+
+func hasVectors() bool { return false }
+
+func (n *Network) poolVector(acts *activations, text *[MaxCodes]uint8, length int) {
+	n.pool(acts, text, length)
+}
+
+func (n *Network) addVector(sums *unitSums, acts *activations) { n.add(sums, acts) }
