@@ -59,6 +59,7 @@ type network struct {
 	mean, squares []float32 // Adam's moments
 	steps         int
 	shards        [networkShards]*shard
+	loops         loops
 	layout
 }
 
@@ -95,7 +96,7 @@ func newLayout(filters, dense int) layout {
 const networkShards = 8
 
 func newNetwork(s NetworkSchedule) *network {
-	n := &network{NetworkSchedule: s, layout: newLayout(s.Filters, s.Dense)}
+	n := &network{NetworkSchedule: s, layout: newLayout(s.Filters, s.Dense), loops: fastLoops()}
 	n.weights = make([]float32, n.layout.weights)
 	n.mean = make([]float32, len(n.weights))
 	n.squares = make([]float32, len(n.weights))
@@ -157,7 +158,7 @@ func (n *network) descend(from, to, batch int, rate, slow, slower float32) {
 	for i, s := range n.shards {
 		gradients[i] = s.gradients[from:to]
 	}
-	a.descend(n.weights[from:to], n.mean[from:to], n.squares[from:to], &gradients)
+	n.loops.descend(a, n.weights[from:to], n.mean[from:to], n.squares[from:to], &gradients)
 }
 
 // score is the log-odds of a label before rounding to integers.

@@ -9,6 +9,18 @@ import (
 // lanes is how many sums outer keeps, so that none waits for another; all lengths are multiples of it.
 const lanes = 16
 
+// loops are what nearly all the time of training goes into.
+type loops struct {
+	pool    func(w *windows, k int, sums []float32)
+	forward func(units, rows, pooled []float32)
+	outers  func(rows, gradients, slopes, pooled, inner []float32)
+	descend func(a adam, weights, mean, squares []float32, gradients *[networkShards][]float32)
+}
+
+func plainLoops() loops {
+	return loops{pool: (*windows).pool, forward: forward, outers: outers, descend: adam.descend}
+}
+
 // windows are all windows of one kernel over a label.
 type windows struct {
 	codes []uint8
@@ -51,11 +63,26 @@ func (w *windows) pool(k int, sums []float32) {
 	}
 }
 
-// add adds v × row to sums.
-func add(sums, row []float32, v float32) {
-	row = row[:len(sums)]
-	for j := range sums {
-		sums[j] += float32(v * row[j])
+// forward adds to units the sum of each pooled feature × its row.
+func forward(units, rows, pooled []float32) {
+	for i, v := range pooled {
+		if v == 0 {
+			continue
+		}
+		row := rows[i*len(units):][:len(units)]
+		for j := range units {
+			units[j] += float32(v * row[j])
+		}
+	}
+}
+
+// outers does outer for each pooled feature that is not 0, and sets inner to what it returns.
+func outers(rows, gradients, slopes, pooled, inner []float32) {
+	n := len(slopes)
+	for i, v := range pooled {
+		if v != 0 {
+			inner[i] = outer(rows[i*n:][:n], gradients[i*n:][:n], slopes, v)
+		}
 	}
 }
 
@@ -78,7 +105,8 @@ func fold(s *[lanes]float32) float32 {
 	return (a + b) + (c + d)
 }
 
-// descend is one step of Adam (Kingma and Ba, ICLR 2015); it leaves the gradients 0. The conversions keep compilers from fusing multiplications and additions, which would round otherwise on some machines.
+// descend is one step of Adam (Kingma and Ba, ICLR 2015); it leaves the gradients 0. The conversions keep compilers from
+// fusing multiplications and additions, which would round otherwise on some machines.
 func (a adam) descend(weights, mean, squares []float32, gradients *[networkShards][]float32) {
 	for i := range weights {
 		var sum float32

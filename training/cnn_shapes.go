@@ -16,11 +16,12 @@ const (
 // their own.
 var shapeKinds = []shapes.Kind{
 	shapes.Random, shapes.Random, shapes.Random, shapes.Random, shapes.Hex, shapes.Base32,
-	shapes.Pronounceable, shapes.Pronounceable, shapes.Permutation,
+	shapes.Pronounceable, shapes.Pronounceable, shapes.Pronounceable, shapes.Chain, shapes.Chain, shapes.Permutation,
 }
 
-// withShapes adds lists of synthetic names to the families, so many that an even draw takes the share of them.
-func withShapes(families [][]string, share float64, seed uint64) [][]string {
+// withShapes adds lists of synthetic names to the families, so many that an even draw takes the share of them. Chains take
+// their pairs of letters from words.
+func withShapes(families [][]string, words []string, share float64, seed uint64) [][]string {
 	weight := 0.0
 	for _, names := range families {
 		weight += min(1, float64(len(names))/fullFamily)
@@ -31,7 +32,7 @@ func withShapes(families [][]string, share float64, seed uint64) [][]string {
 	for range lists {
 		list := make([]string, 0, shapeList)
 		for len(list) < shapeList {
-			family := shapes.NewFamily(shapeKinds[random.IntN(len(shapeKinds))], random, nil)
+			family := shapes.NewFamily(shapeKinds[random.IntN(len(shapeKinds))], random, words)
 			for range shapeFamily {
 				list = append(list, family.Label())
 			}

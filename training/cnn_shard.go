@@ -17,6 +17,7 @@ type shard struct {
 	best      []int32                    // where each filter has its maximum: the first code of its window
 	units     []float32                  // the hidden layer, rectified
 	slopes    []float32                  // gradient of the hidden layer
+	inner     []float32                  // gradient of each pooled feature
 	sums      []float32
 	random    uint64
 }
@@ -30,6 +31,7 @@ func newShard(n *network) *shard {
 		best:      make([]int32, features),
 		units:     make([]float32, n.dense),
 		slopes:    make([]float32, n.dense),
+		inner:     make([]float32, features),
 		sums:      make([]float32, n.filters),
 	}
 }
@@ -64,7 +66,7 @@ func (s *shard) pool() {
 			top:   s.pooled[i*f:][:f],
 			best:  s.best[i*f:][:f],
 		}
-		w.pool(k, s.sums)
+		s.loops.pool(&w, k, s.sums)
 	}
 }
 
@@ -103,12 +105,7 @@ func (s *shard) forward() float32 {
 	d := s.dense
 	units := s.units[:d]
 	copy(units, s.weights[s.hiddenBias:][:d])
-	for i, v := range s.pooled {
-		if v == 0 {
-			continue
-		}
-		add(units, s.weights[s.hidden+i*d:][:len(units)], v)
-	}
+	s.loops.forward(units, s.weights[s.hidden:s.hiddenBias], s.pooled)
 	score := s.weights[s.outBias]
 	out := s.weights[s.out:][:len(units)]
 	for j, u := range units {
@@ -136,13 +133,11 @@ func (s *shard) backward(gradient float32) {
 		}
 	}
 	keep := 256 / float32(256-uint64(s.Dropout*256))
+	s.loops.outers(s.weights[s.hidden:s.hiddenBias], g[s.hidden:s.hiddenBias], slopes, s.pooled, s.inner)
 	for i, v := range s.pooled {
-		if v == 0 {
-			continue
+		if v != 0 {
+			s.backwardFilter(i, float32(keep*s.inner[i]))
 		}
-		row, rowGradient := s.weights[s.hidden+i*d:][:len(slopes)], s.gradients[s.hidden+i*d:][:len(slopes)]
-		slope := float32(keep * outer(row, rowGradient, slopes, v))
-		s.backwardFilter(i, slope)
 	}
 }
 

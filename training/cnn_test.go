@@ -59,8 +59,9 @@ func TestTheNetworksGradientsAreThoseOfItsLoss(t *testing.T) {
 	}
 }
 
-func trainSmallNetwork(t *testing.T) *network {
+func trainSmallNetwork(t *testing.T, l loops) *network {
 	n := newNetwork(smallNetwork())
+	n.loops = l
 	benign := []string{"wikipedia", "example", "newyorktimes", "bakery", "gardening", "football", "weather", "library"}
 	var families [][]string
 	random := rand.New(rand.NewPCG(7, 7))
@@ -87,9 +88,9 @@ func trainSmallNetwork(t *testing.T) *network {
 
 func TestTheNetworkIsTheSameWhateverGOMAXPROCS(t *testing.T) {
 	defer runtime.GOMAXPROCS(runtime.GOMAXPROCS(1))
-	one := trainSmallNetwork(t)
+	one := trainSmallNetwork(t, fastLoops())
 	runtime.GOMAXPROCS(4)
-	four := trainSmallNetwork(t)
+	four := trainSmallNetwork(t, fastLoops())
 	if diff := cmp.Diff(one.weights, four.weights); diff != "" {
 		t.Error(diff)
 	}
@@ -99,7 +100,7 @@ func TestTheNetworkIsTheSameWhateverGOMAXPROCS(t *testing.T) {
 }
 
 func TestRoundingTheNetworkToIntegersHardlyMovesAScore(t *testing.T) {
-	n := trainSmallNetwork(t)
+	n := trainSmallNetwork(t, fastLoops())
 	q, err := n.quantise()
 	if err != nil {
 		t.Fatal(err)
@@ -114,5 +115,13 @@ func TestRoundingTheNetworkToIntegersHardlyMovesAScore(t *testing.T) {
 		if math.Abs(float64(want-got)) > 0.05 {
 			t.Errorf("%q: %v in floating point, %v in integers", label, want, got)
 		}
+	}
+}
+
+func TestTheNetworkIsTheSameWithAndWithoutAssembly(t *testing.T) {
+	fast := trainSmallNetwork(t, fastLoops())
+	plain := trainSmallNetwork(t, plainLoops())
+	if diff := cmp.Diff(plain.weights, fast.weights); diff != "" {
+		t.Error(diff)
 	}
 }

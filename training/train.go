@@ -131,7 +131,7 @@ const networkWork = 10
 // learn trains the heads and rounds them to integers; where the first stage ends, and where the second head's scores lie,
 // follows from the clean names held back.
 func learn(ctx context.Context, c *Corpus, families []Family, r Recipe, progress func(done, total int)) (*classifier.Cascade, error) {
-	benign, generated := labelsOf(c.Benign), withShapes(taught(families), r.Synthetic, r.Seed)
+	benign, generated := labelsOf(c.Benign), withShapes(taught(families), labelsOf(c.Benign), r.Synthetic, r.Seed)
 	words := taught(slices.DeleteFunc(slices.Clone(c.LeftOut), func(f Family) bool { return f.Kind != Wordlist }))
 	perEpoch := newSampler(r.Seed, benign, generated).perEpoch()
 	total, before := (r.Epochs+networkWork*r.Network.Epochs)*perEpoch, 0

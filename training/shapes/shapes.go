@@ -16,13 +16,14 @@ const (
 	Random        Kind = "random"        // letters, sometimes digits, drawn one by one from an alphabet
 	Hex           Kind = "hex"           // a piece of a hexadecimal digest
 	Base32        Kind = "base32"        // a piece of a base-32 digest
-	Pronounceable Kind = "pronounceable" // consonants and vowels in turn, or a small table of syllables
+	Pronounceable Kind = "pronounceable" // consonants and vowels by patterns or in turn, or a small table of syllables
+	Chain         Kind = "chain"         // letters as they follow one another in a list of words
 	Permutation   Kind = "permutation"   // one base label with a few characters exchanged
 	Words         Kind = "words"         // two to four words joined
 )
 
 // Kinds lists every Kind, in a fixed order.
-func Kinds() []Kind { return []Kind{Random, Hex, Base32, Pronounceable, Permutation, Words} }
+func Kinds() []Kind { return []Kind{Random, Hex, Base32, Pronounceable, Chain, Permutation, Words} }
 
 // Family makes the labels of one imaginary family. Its parameters (alphabet, lengths, syllables, suffixes) are drawn
 // once, as an author would fix them in his code. It is not safe for concurrent use.
@@ -30,9 +31,10 @@ type Family struct {
 	kind     Kind
 	rand     *rand.Rand
 	alphabet string
-	parts    []string // syllables of Pronounceable, words of Words
+	parts    []string // words of Words
+	speech   speech   // of Pronounceable and Chain
 	base     []byte   // of Permutation
-	min, max int      // characters; for Pronounceable syllables and for Words words
+	min, max int      // characters; for Words words
 	suffixes []string
 }
 
@@ -47,8 +49,8 @@ const (
 var suffixes = []string{"com", "net", "org", "info", "biz", "ru", "cn", "top", "xyz", "cc", "in", "ws", "pw", "su"}
 
 // NewFamily draws the parameters of a family of kind from r, which it keeps and goes on drawing from: equal states of r
-// make equal families and equal labels. Words takes its labels from words, which the other kinds ignore; with fewer than
-// two words it joins syllables instead.
+// make equal families and equal labels. Words takes its labels from words, and Chain its pairs of letters; the other kinds ignore
+// them. With fewer than two words Words joins syllables, and without any Chain is Pronounceable.
 func NewFamily(kind Kind, r *rand.Rand, words []string) *Family {
 	f := &Family{kind: kind, rand: r}
 	switch kind {
@@ -59,8 +61,11 @@ func NewFamily(kind Kind, r *rand.Rand, words []string) *Family {
 		f.alphabet, f.min = letters+"234567", f.between(8, 16)
 		f.max = f.min + r.IntN(8)
 	case Pronounceable:
-		f.parts, f.min = f.syllables(), f.between(3, 5)
-		f.max = f.min + r.IntN(3)
+		f.speech = f.speak()
+	case Chain:
+		if f.speech = f.speak(); len(words) > 0 {
+			f.speech = f.fromChain(words)
+		}
 	case Permutation:
 		f.alphabet, f.base = letters, make([]byte, f.between(10, 20))
 		for i := range f.base {
@@ -74,7 +79,10 @@ func NewFamily(kind Kind, r *rand.Rand, words []string) *Family {
 		f.max = f.min + r.IntN(3)
 	default:
 		f.alphabet = f.letterSubset()
-		f.min = f.between(7, 20)
+		f.min = f.between(7, 12)
+		if r.IntN(2) == 0 { // short ones are the hard ones
+			f.min = f.between(7, 20)
+		}
 		f.max = f.min + r.IntN(12)
 	}
 	f.suffixes = f.choose(suffixes, f.between(1, 4))
@@ -94,10 +102,10 @@ func (f *Family) Label() string {
 			label[f.rand.IntN(len(label))] = f.char(f.alphabet)
 		}
 		b.Write(label)
-	case Pronounceable, Words:
-		for range f.between(f.min, f.max) {
-			b.WriteString(f.parts[f.rand.IntN(len(f.parts))])
-		}
+	case Pronounceable, Chain:
+		b.WriteString(f.speech())
+	case Words:
+		b.WriteString(f.join(f.parts, f.min, f.max))
 	default:
 		for range f.between(f.min, f.max) {
 			b.WriteByte(f.char(f.alphabet))
@@ -118,18 +126,22 @@ func (f *Family) char(alphabet string) byte { return alphabet[f.rand.IntN(len(al
 
 // letterSubset is the whole alphabet, a part of it, or letters and digits: real families differ in just that.
 func (f *Family) letterSubset() string {
-	switch f.rand.IntN(4) {
-	case 0:
+	switch f.rand.IntN(8) {
+	case 0, 1:
 		return letters + digits
-	case 1:
+	case 2:
 		return strings.Join(f.choose(strings.Split(letters, ""), f.between(12, 25)), "")
+	case 3:
+		return f.skewed(letters, 10)
+	case 4:
+		return f.skewed(letters+digits, 16)
 	default:
 		return letters
 	}
 }
 
 func (f *Family) syllables() []string {
-	parts := make([]string, f.between(20, 80))
+	parts := make([]string, f.between(10, 120))
 	for i := range parts {
 		parts[i] = string([]byte{f.char(consonants), f.char(vowels)})
 		if f.rand.IntN(4) == 0 {

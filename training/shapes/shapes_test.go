@@ -37,7 +37,7 @@ func TestEqualSeedsMakeEqualNames(t *testing.T) {
 }
 
 func TestAFamilyKeepsItsSuffixesAndSeldomRepeatsItself(t *testing.T) {
-	for _, kind := range []Kind{Random, Hex, Base32, Pronounceable, Permutation} {
+	for _, kind := range []Kind{Random, Hex, Base32, Permutation} {
 		family := NewFamily(kind, rand.New(rand.NewPCG(3, 9)), nil)
 		seen := map[string]bool{}
 		for range 1000 {
@@ -60,5 +60,36 @@ func TestWordsNeedAListAndFallBackToSyllables(t *testing.T) {
 	}
 	if label := NewFamily(Words, rand.New(rand.NewPCG(1, 1)), nil).Label(); joined.MatchString(label) || label == "" {
 		t.Errorf("without a list: %q", label)
+	}
+}
+
+func TestPronounceableNamesHaveVowelsAndDifferFromFamilyToFamily(t *testing.T) {
+	vowel := regexp.MustCompile(`[aeiouy]`)
+	random := rand.New(rand.NewPCG(4, 4))
+	seen := map[string]bool{}
+	for range 400 {
+		label := NewFamily(Pronounceable, random, nil).Label()
+		if n := len(vowel.FindAllString(label, -1)); n == 0 || len(label) < 4 {
+			t.Errorf("%q cannot be said", label)
+		}
+		seen[label] = true
+	}
+	if len(seen) < 395 {
+		t.Errorf("only %d of 400 families began with a name of their own", len(seen))
+	}
+}
+
+func TestChainsFollowThePairsOfLettersOfTheirWords(t *testing.T) {
+	family := NewFamily(Chain, rand.New(rand.NewPCG(1, 1)), []string{"banana"})
+	chained := regexp.MustCompile(`^(ba(na)+)+(b|ba|ban|n)?$`)
+	for range 50 {
+		if label := family.Label(); !chained.MatchString(label) {
+			t.Errorf("%q does not follow banana", label)
+		}
+	}
+	for _, words := range [][]string{nil, {"", "---"}} {
+		if label := NewFamily(Chain, rand.New(rand.NewPCG(1, 1)), words).Label(); label == "" {
+			t.Errorf("no label from the words %q", words)
+		}
 	}
 }

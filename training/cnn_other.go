@@ -1,0 +1,5 @@
+//go:build !amd64
+
+package training
+
+func fastLoops() loops { return plainLoops() }
