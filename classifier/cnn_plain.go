@@ -60,7 +60,8 @@ func (n *Network) pool(acts *activations, text *[MaxCodes]uint8, length int) {
 	perWidth := n.Filters / quadFilters
 	for i, floor := range n.floors {
 		width := KernelWidth(i / perWidth)
-		t0, t1, t2, t3 := highest(floor, tables[:width*Characters], text[Padding-(width-1):Padding+length+width-1], width)
+		first := Padding - (width - 1)
+		t0, t1, t2, t3 := highest(floor, tables[:width*Characters], text[first:], Padding+length-first, width)
 		tables = tables[width*Characters:]
 		act := acts[i*quadFilters:][:quadFilters]
 		unpack16(act[0:4], (t0-floor[0])>>ActShift)
@@ -71,22 +72,36 @@ func (n *Network) pool(acts *activations, text *[MaxCodes]uint8, length int) {
 }
 
 // highest is the maximum over all windows of one block's sums, and at least the floor. It is a function of its own, as
-// compilers keep what counts in registers only where little else is in sight.
+// compilers keep what counts in registers only where little else is in sight; so are its loop unrolled and the widest
+// window read at every width.
 //
 //go:noinline
-func highest(floor [quad]uint64, rows [][quad]uint64, codes []uint8, width int) (t0, t1, t2, t3 uint64) {
+func highest(floor [quad]uint64, rows [][quad]uint64, text []uint8, windows, width int) (t0, t1, t2, t3 uint64) {
 	t0, t1, t2, t3 = floor[0], floor[1], floor[2], floor[3]
-	for ; len(codes) >= width; codes = codes[1:] {
+	for p := range windows {
+		codes := (*[widths + 1]uint8)(text[p : p+widths+1])
 		row := &rows[codes[0]]
 		s0, s1, s2, s3 := row[0], row[1], row[2], row[3]
-		offset := Characters
-		for _, code := range codes[1:width] {
-			row := &rows[offset+int(code)]
-			s0 += row[0]
-			s1 += row[1]
-			s2 += row[2]
-			s3 += row[3]
-			offset += Characters
+		switch width {
+		case 6:
+			row = &rows[5*Characters+int(codes[5])]
+			s0, s1, s2, s3 = s0+row[0], s1+row[1], s2+row[2], s3+row[3]
+			fallthrough
+		case 5:
+			row = &rows[4*Characters+int(codes[4])]
+			s0, s1, s2, s3 = s0+row[0], s1+row[1], s2+row[2], s3+row[3]
+			fallthrough
+		case 4:
+			row = &rows[3*Characters+int(codes[3])]
+			s0, s1, s2, s3 = s0+row[0], s1+row[1], s2+row[2], s3+row[3]
+			fallthrough
+		case 3:
+			row = &rows[2*Characters+int(codes[2])]
+			s0, s1, s2, s3 = s0+row[0], s1+row[1], s2+row[2], s3+row[3]
+			fallthrough
+		default:
+			row = &rows[Characters+int(codes[1])]
+			s0, s1, s2, s3 = s0+row[0], s1+row[1], s2+row[2], s3+row[3]
 		}
 		t0, t1, t2, t3 = higher(t0, s0), higher(t1, s1), higher(t2, s2), higher(t3, s3)
 	}
