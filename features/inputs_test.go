@@ -111,6 +111,61 @@ func TestALabelIsMeasured(t *testing.T) {
 	})
 }
 
+func TestLanesMeasureWhatOneCountAfterTheOtherDoes(t *testing.T) {
+	letters, vowels, digits := "abcdefghijklmnopqrstuvwxyz", "aeiouy", "0123456789"
+	consonants := strings.Map(func(r rune) rune {
+		if strings.ContainsRune(vowels, r) {
+			return -1
+		}
+		return r
+	}, letters)
+	all := func(label, of string) (n int) {
+		for i := range len(label) {
+			n += strings.Count(of, label[i:i+1])
+		}
+		return n
+	}
+	longest := func(label, of string) (n int) {
+		for from := range len(label) {
+			to := from
+			for to < len(label) && strings.IndexByte(of, label[to]) >= 0 {
+				to++
+			}
+			n = max(n, to-from)
+		}
+		return n
+	}
+	rapid.Check(t, func(t *rapid.T) {
+		label := rapid.OneOf(anyLabel(), rapid.StringMatching(`[ab01-]{0,63}`)).Draw(t, "label")
+		got := Lex(label)
+		label = label[:min(len(label), MaxLabel)]
+		want := Lexical{
+			Length: len(label), Digits: all(label, digits), Vowels: all(label, vowels), Hyphens: all(label, "-"),
+			ConsonantRun: longest(label, consonants), VowelRun: longest(label, vowels), DigitRun: longest(label, digits),
+			Hex: all(label, digits+"abcdef") == len(label), Evenness: 100,
+		}
+		counts := map[byte]int{}
+		for i := range len(label) {
+			counts[label[i]]++
+			if i > 0 && (all(label[i-1:i], letters) == 1 && all(label[i:i+1], digits) == 1 ||
+				all(label[i-1:i], digits) == 1 && all(label[i:i+1], letters) == 1) {
+				want.Changes++
+			}
+		}
+		want.Distinct = len(counts)
+		if most := int(nLogN[len(label)]); most > 0 {
+			sum := 0
+			for _, n := range counts {
+				sum += int(nLogN[n])
+			}
+			want.Evenness = 100 * (most - sum) / most
+		}
+		if diff := cmp.Diff(want, got); diff != "" {
+			t.Fatalf("%q (-want +got)\n%s", label, diff)
+		}
+	})
+}
+
 func TestEntropyInIntegersIsTheEntropy(t *testing.T) {
 	for n := 1; n < len(nLogN); n++ {
 		if want := math.Round(256 * float64(n) * math.Log2(float64(n))); float64(nLogN[n]) != want {

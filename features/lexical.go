@@ -15,79 +15,84 @@ type Lexical struct {
 	Evenness     int  // Shannon entropy in percent of the greatest that the length allows: 100 where all differ
 }
 
+// A character's kind is a 1 in some of the lanes of 8 bits of one word, so that a label is measured without a branch for
+// each character: branches on letters are not foreseeable, and cost more than all else here. A label is too short for a
+// lane to run over.
 const (
-	letter = 1 << iota
+	consonant = 1 << (8 * iota)
 	vowel
 	digit
 	hyphen
-	hexDigit
+	notHex
+
+	runs = (consonant | vowel | digit) * 0xff // the lanes whose runs are of interest
+	tops = (consonant | vowel | digit) * 0x80
 )
 
 // kinds says of each byte what it is.
-var kinds = func() (t [256]uint8) {
+var kinds = func() (t [256]uint64) {
+	for i := range t {
+		t[i] = notHex
+	}
 	for c := 'a'; c <= 'z'; c++ {
-		t[c] = letter
+		t[c] |= consonant
 	}
 	for _, c := range "aeiouy" {
-		t[c] |= vowel
+		t[c] ^= consonant | vowel
 	}
 	for c := '0'; c <= '9'; c++ {
-		t[c] = digit | hexDigit
+		t[c] = digit
 	}
 	for c := 'a'; c <= 'f'; c++ {
-		t[c] |= hexDigit
+		t[c] ^= notHex
 	}
-	t['-'] = hyphen
+	t['-'] |= hyphen
 	return t
 }()
 
 // Lex measures a label. It does not allocate.
 func Lex(label string) Lexical {
 	label = label[:min(len(label), MaxLabel)]
-	x := Lexical{Length: len(label)}
 	var counts [256]uint8
-	var consonants, vowels, digits int // the runs that end here
-	var before uint8
-	all := uint8(hexDigit)
+	var total, run, longest, before uint64 // in lanes
+	var distinct, changes, sum int
 	for i := range len(label) {
 		c := label[i]
-		k := kinds[c]
-		counts[c]++
-		all &= k
-		switch {
-		case k&vowel != 0:
-			x.Vowels++
-			consonants, vowels, digits = 0, vowels+1, 0
-			x.VowelRun = max(x.VowelRun, vowels)
-		case k&letter != 0:
-			consonants, vowels, digits = consonants+1, 0, 0
-			x.ConsonantRun = max(x.ConsonantRun, consonants)
-		case k&digit != 0:
-			x.Digits++
-			consonants, vowels, digits = 0, 0, digits+1
-			x.DigitRun = max(x.DigitRun, digits)
-		default:
-			consonants, vowels, digits = 0, 0, 0
-			if k&hyphen != 0 {
-				x.Hyphens++
-			}
-		}
-		if (before|k)&(letter|digit) == letter|digit {
-			x.Changes++
-		}
-		before = k & (letter | digit)
-	}
-	x.Hex = all != 0
+		kind := kinds[c]
+		total += kind
+		kind &= runs
+		run = run&(kind*0xff) + kind // runs of other kinds end here
+		over := (run | tops) - longest
+		isLonger := over & tops
+		longest += over & (isLonger - isLonger>>7)
 
-	sum := 0
-	for i := range len(label) {
-		if c := counts[label[i]]; c > 0 {
-			x.Distinct++
-			sum += int(nLogN[c])
-			counts[label[i]] = 0
+		// The last character and this one are a letter and a digit, or the other way round.
+		if both := kind | before; both&digit != 0 && both&(consonant|vowel) != 0 {
+			changes++
 		}
+		before = kind
+
+		n := counts[c] & 63
+		if n == 0 {
+			distinct++
+		}
+		sum += int(nLogN[n+1]) - int(nLogN[n])
+		counts[c] = n + 1
 	}
-	x.Evenness = 100
+	lane := func(lanes uint64, kind uint64) int { return int(lanes / kind & 0xff) }
+	x := Lexical{
+		Length:       len(label),
+		Digits:       lane(total, digit),
+		Vowels:       lane(total, vowel),
+		Hyphens:      lane(total, hyphen),
+		Distinct:     distinct,
+		Changes:      changes,
+		ConsonantRun: lane(longest, consonant),
+		VowelRun:     lane(longest, vowel),
+		DigitRun:     lane(longest, digit),
+		Hex:          lane(total, notHex) == 0,
+		Evenness:     100,
+	}
 	if most := int(nLogN[x.Length]); most > 0 {
 		x.Evenness = 100 * (most - sum) / most
 	}
