@@ -2,6 +2,7 @@
 GO       ?= go
 CORPUS   ?= ../shared/corpora
 BIN      := bin
+OLD      ?= classifier/default.model
 VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 BUILD    := CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)'
 LINT     := $(GO) tool -modfile=tools/go.mod golangci-lint
@@ -12,7 +13,7 @@ DEV_SETS := benign_stable_multi_year benign_tail_com_net_org benign_tail_fr_2017
   hard_shortener_vanity dga_known_families_unseen dga_unseen_families
 DEV_LISTS = $(foreach set,$(DEV_SETS),--set $(set)=$(CORPUS)/dev/$(set).tsv.gz)
 
-.PHONY: help run build test race lint format bench model evaluate never-block test-caddy soak replay clean
+.PHONY: help run build test race lint format bench model evaluate compare never-block test-caddy soak replay clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -48,6 +49,9 @@ evaluate: build ## measure the default model on the development lists of CORPUS,
 	mkdir -p dist
 	$(BIN)/referee-train evaluate --model classifier/default.model --families $(CORPUS)/families.tsv $(DEV_LISTS) --targets \
 	  --json dist/evaluation.json
+
+compare: build ## the gate for replacing a model: OLD= and NEW= on the development lists of CORPUS; fails if NEW is worse
+	$(BIN)/referee-train compare $(OLD) $(NEW) --families $(CORPUS)/families.tsv $(DEV_LISTS)
 
 never-block: build ## make the filter of popular names from the list of CORPUS
 	$(BIN)/referee-train never-block --list $(CORPUS)/popular_stable.txt.gz --out policy/popular.filter

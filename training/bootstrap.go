@@ -43,19 +43,32 @@ func (r *resampler) threshold(clean []float32, rate float64) float32 {
 	if k >= n {
 		return clean[n-1]
 	}
-	place := distuv.Beta{Alpha: float64(k + 1), Beta: float64(n - k), Src: r.source}.Rand()
-	return above(clean[min(int(place*float64(n)), n-1)])
+	return above(clean[min(int(r.rank(k, n)*float64(n)), n-1)])
 }
 
-// hits is how many of the names a resample finds.
-func (r *resampler) hits(rate Rate) int {
-	switch rate.Hits {
-	case 0:
-		return 0
-	case rate.Names:
-		return rate.Names
+// rank is the share of n names that lie above the k+1st highest of as many drawn from them.
+func (r *resampler) rank(k, n int) float64 {
+	return distuv.Beta{Alpha: float64(k + 1), Beta: float64(n - k), Src: r.source}.Rand()
+}
+
+// tail is what a claimed tail may have been, had others of n clean names been held back to calibrate with.
+func (r *resampler) tail(claimed float64, n int) float64 {
+	k := mayReach(claimed, n+1) - 1
+	if k < 0 || k >= n {
+		return claimed
 	}
-	return int(distuv.Binomial{N: float64(rate.Names), P: rate.Share(), Src: r.source}.Rand())
+	return r.rank(k, n)
+}
+
+// binomial is how many of n names are found of which each is with a probability.
+func (r *resampler) binomial(n int, probability float64) int {
+	switch {
+	case n <= 0 || probability <= 0:
+		return 0
+	case probability >= 1:
+		return n
+	}
+	return int(distuv.Binomial{N: float64(n), P: probability, Src: r.source}.Rand())
 }
 
 // found are the intervals of the average over families of the share found, at each rate. Scores of a family are in
@@ -70,7 +83,7 @@ func (r *resampler) found(clean []float32, families [][]float32, rates []float64
 		for i, rate := range rates {
 			at, sum := r.threshold(clean, rate), 0.0
 			for _, scores := range picked {
-				sum += float64(r.hits(reachSorted(scores, at))) / float64(len(scores))
+				sum += float64(r.binomial(len(scores), reachSorted(scores, at).Share())) / float64(len(scores))
 			}
 			draws[i] = append(draws[i], sum/float64(len(families)))
 		}

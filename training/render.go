@@ -327,5 +327,5 @@ func (s *Speed) section() section {
 	row("a name that reads every stage", s.EveryStage)
 	row("yardstick: the regression alone, a benign name", s.Regression)
 	row("yardstick: net/url.Parse of it as a Referer", s.Parse)
-	return section{"Speed", fmt.Sprintf("On one core, %d names, none in a cache, medians of %d rounds that take turns.", s.Names, timedRounds), t}
+	return section{"Speed", fmt.Sprintf("On one core, %d names, none in a cache, the best of %d rounds that take turns.", s.Names, timedRounds), t}
 }

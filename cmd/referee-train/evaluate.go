@@ -76,7 +76,7 @@ func (c *evaluateCommand) Run(s streams) error {
 			return err
 		}
 	}
-	e.Speed = training.Time(model, lists, time.Now)
+	e.Speed = training.Time(lists, time.Now, model)[0]
 	if err := c.write(e); err != nil {
 		return err
 	}
