@@ -94,7 +94,7 @@ func (b *corpusBuilder) addGenerated(e Entry) {
 		b.families[e.Group] = labels
 	}
 	if _, twice := labels[e.Label]; twice {
-		b.drops.add("label twice in a family", e.Place)
+		b.drops.Add("label twice in a family", e.Place)
 		return
 	}
 	labels[e.Label] = struct{}{}
@@ -102,7 +102,7 @@ func (b *corpusBuilder) addGenerated(e Entry) {
 
 func (b *corpusBuilder) addBenign(e Entry) {
 	if matches(b.Exclude, e.Group) {
-		b.drops.add("source excluded: "+e.Group, e.Place)
+		b.drops.Add("source excluded: "+e.Group, e.Place)
 		return
 	}
 	if b.Ship != nil {
@@ -111,12 +111,12 @@ func (b *corpusBuilder) addBenign(e Entry) {
 				e.Place, e.Group)
 			return
 		} else if !may {
-			b.drops.add("source not to be shipped: "+e.Group, e.Place)
+			b.drops.Add("source not to be shipped: "+e.Group, e.Place)
 			return
 		}
 	}
 	if _, conflict := b.generated[e.Domain]; conflict {
-		b.drops.add("benign name that is in a list of generated ones too", e.Place)
+		b.drops.Add("benign name that is in a list of generated ones too", e.Place)
 		return
 	}
 	at, twice := b.benign[e.Label]
@@ -125,7 +125,7 @@ func (b *corpusBuilder) addBenign(e Entry) {
 		b.entries = append(b.entries, Labelled{e.Label, e.Group})
 		return
 	}
-	b.drops.add("label twice among benign names", e.Place)
+	b.drops.Add("label twice among benign names", e.Place)
 	if b.isClean(e.Group) && !b.isClean(b.entries[at].Source) {
 		b.entries[at].Source = e.Group // the clean source speaks for the label
 	}
@@ -140,7 +140,7 @@ func (b *corpusBuilder) corpus() (*Corpus, error) {
 	for _, e := range b.entries {
 		switch {
 		case b.Own.knows(e.Label):
-			b.drops.add("label in a list that the owner's labels speak for", b.Own.labels[e.Label].Place)
+			b.drops.Add("label in a list that the owner's labels speak for", b.Own.labels[e.Label].Place)
 		case b.isClean(e.Source) && heldBack(e.Label, b.HoldBack):
 			c.Calibration = append(c.Calibration, e)
 		default:

@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"maps"
-	"os"
 	"slices"
 	"strings"
 	"time"
@@ -41,16 +40,11 @@ func ReadOwn(files []string, weight int) (Own, error) {
 	}
 	var parser features.Parser
 	for _, path := range files {
-		file, err := os.Open(path)
-		if err != nil {
-			return o, fmt.Errorf("labels: %w", err)
-		}
-		err = readLines(path, file, func(number int, line []byte) error {
+		err := eachLine(path, func(number int, line []byte) error {
 			return o.read(line, Place{path, number}, &parser)
 		})
-		file.Close()
 		if err != nil {
-			return o, err
+			return o, fmt.Errorf("labels: %w", err)
 		}
 	}
 	return o, nil
@@ -80,19 +74,19 @@ func (o *Own) read(line []byte, at Place, parser *features.Parser) error {
 	}
 	name, reason := parser.Bare(cells[0])
 	if reason != features.Named {
-		o.drops.add("no registrable name ("+reason.String()+")", at)
+		o.drops.Add("no registrable name ("+reason.String()+")", at)
 		return nil
 	}
 	before, twice := o.labels[name.Label]
 	switch {
 	case twice && before.generated == l.generated:
-		o.drops.add("owner's label twice", at)
+		o.drops.Add("owner's label twice", at)
 		return nil
 	case twice && !l.at.IsZero() && l.at.Before(before.at):
-		o.drops.add("owner's label that a later one contradicts", at)
+		o.drops.Add("owner's label that a later one contradicts", at)
 		return nil
 	case twice:
-		o.drops.add("owner's label that a later one contradicts", before.Place)
+		o.drops.Add("owner's label that a later one contradicts", before.Place)
 	}
 	o.labels[strings.Clone(name.Label)] = l
 	return nil

@@ -97,7 +97,7 @@ func (e *expandingReader) close() {
 	case *zstd.Decoder:
 		text.Close()
 	case io.Closer:
-		text.Close() //nolint:errcheck // it was only read
+		text.Close()
 	}
 }
 

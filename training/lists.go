@@ -42,7 +42,8 @@ type Drop struct {
 // Drops counts what was left out, by reason.
 type Drops []Drop
 
-func (d *Drops) add(reason string, where Place) {
+// Add counts one more for a reason; where is kept of the first.
+func (d *Drops) Add(reason string, where Place) {
 	for i := range *d {
 		if (*d)[i].Reason == reason {
 			(*d)[i].Count++
@@ -79,6 +80,16 @@ func readList(path string, file io.Reader, drops *Drops, each func(Entry)) error
 		return err
 	}
 	return r.finish()
+}
+
+// eachLine is readLines for a file.
+func eachLine(path string, each func(number int, line []byte) error) error {
+	file, err := os.Open(path)
+	if err != nil {
+		return err
+	}
+	defer file.Close()
+	return readLines(path, file, each)
 }
 
 // readLines calls each with every line that is neither blank nor a comment, without its end. Errors, its own and those
@@ -185,7 +196,7 @@ func (r *listReader) read(number int, line []byte) error {
 }
 
 func (r *listReader) drop(reason string, line []byte) error {
-	r.drops.add(reason, Place{r.path, r.line})
+	r.drops.Add(reason, Place{r.path, r.line})
 	if r.others++; r.others == 1 {
 		r.firstOther = fmt.Sprintf("%d: %q", r.line, bytes.ToValidUTF8(line[:min(len(line), 60)], []byte("?")))
 	}

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"math/rand/v2"
 	"slices"
+	"strings"
 
 	"referee/training/shapes"
 )
@@ -49,4 +50,33 @@ func ShapeFamilies(seed uint64) []Family {
 		slices.Sort(families[i].HeldBack)
 	}
 	return families
+}
+
+// maxWords bounds a word list.
+const maxWords = 1_000_000
+
+// ReadWords reads a word list: a word a line, plain or packed, as dictionaries of spell checkers are. Words that no label can have in
+// it are passed over: what is not a to z, upper case apart, and what has more than 20 letters or only one.
+func ReadWords(path string) ([]string, error) {
+	var words []string
+	seen := map[string]bool{}
+	err := eachLine(path, func(_ int, line []byte) error {
+		word := strings.ToLower(strings.TrimSpace(string(line)))
+		if len(word) < 2 || len(word) > 20 || strings.Trim(word, "abcdefghijklmnopqrstuvwxyz") != "" || seen[word] {
+			return nil
+		}
+		if len(words) == maxWords {
+			return fmt.Errorf("more than %d words", maxWords)
+		}
+		seen[word] = true
+		words = append(words, word)
+		return nil
+	})
+	if err == nil && len(words) < 2 {
+		err = fmt.Errorf("list %s: %d words, want two or more: a word a line, of the letters a to z", path, len(words))
+	}
+	if err != nil {
+		return nil, fmt.Errorf("words: %w", err)
+	}
+	return words, nil
 }

@@ -54,3 +54,13 @@ func TestACorpusWithoutGeneratedNamesIsTaughtShapes(t *testing.T) {
 		}
 	}
 }
+
+func TestAWordListIsReadForTheWordsThatLabelsCanHave(t *testing.T) {
+	words, err := ReadWords(file(t, "words", "\uFEFFRiver\r\n# no word\nit's\nstone\nriver\na\nélan\nmarket/MS\n  cloud \n"))
+	if diff := cmp.Diff([]string{"river", "stone", "cloud"}, words); err != nil || diff != "" {
+		t.Errorf("%v (-want +got)\n%s", err, diff)
+	}
+	if _, err := ReadWords(file(t, "words", "stone\n")); err == nil {
+		t.Error("one word is taken for a list")
+	}
+}

@@ -55,13 +55,8 @@ const Wordlist = "wordlist"
 // ReadKinds reads a table of families: the family, a tab and its kind, further columns ignored. It refuses a family of
 // two kinds.
 func ReadKinds(path string) (Kinds, error) {
-	file, err := os.Open(path)
-	if err != nil {
-		return nil, fmt.Errorf("families: %w", err)
-	}
-	defer file.Close()
 	kinds := Kinds{}
-	err = readLines(path, file, func(_ int, line []byte) error {
+	err := eachLine(path, func(_ int, line []byte) error {
 		cells := strings.Split(string(line), "\t")
 		if len(cells) < 2 {
 			return errors.New("want a family, a tab and its kind")

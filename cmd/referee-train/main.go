@@ -29,6 +29,8 @@ var version string //nolint:gochecknoglobals // the linker's -X needs a variable
 
 // commandLine is what referee-train understands.
 type commandLine struct {
+	Fetch      fetchCommand      `cmd:"" help:"Download a public ranking list, clean it, and write the benign names to train on."`
+	Shapes     shapesCommand     `cmd:"" help:"Make synthetic generated names, with their kinds for families."`
 	Train      trainCommand      `cmd:"" help:"Train a model on lists of names, calibrate it, and write its card."`
 	Evaluate   evaluateCommand   `cmd:"" help:"Measure a model on sets of names: what it finds, by family and length, and whom it flags by mistake."`
 	Compare    compareCommand    `cmd:"" help:"The gate for replacing a model: fails if a new one is worse than an old one beyond chance."`
@@ -95,10 +97,14 @@ func run(ctx context.Context, args []string, out, errs io.Writer) (status int) {
 type versionCommand struct{}
 
 func (versionCommand) Run(s streams) error {
+	_, err := fmt.Fprintln(s.out, "referee-train", programVersion())
+	return err
+}
+
+func programVersion() string {
 	v := version
 	if info, ok := debug.ReadBuildInfo(); ok && v == "" {
 		v = info.Main.Version
 	}
-	_, err := fmt.Fprintln(s.out, "referee-train", v)
-	return err
+	return v
 }

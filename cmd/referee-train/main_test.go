@@ -5,9 +5,12 @@ import (
 	"context"
 	"fmt"
 	"math/rand/v2"
+	"net/http"
+	"net/http/httptest"
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/rogpeppe/go-internal/testscript"
@@ -22,7 +25,7 @@ func TestMain(m *testing.M) {
 func TestCommandLine(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir:  "testdata/script",
-		Cmds: map[string]func(*testscript.TestScript, bool, []string){"lists": lists},
+		Cmds: map[string]func(*testscript.TestScript, bool, []string){"lists": lists, "publish": publish},
 	})
 }
 
@@ -31,6 +34,36 @@ func lists(ts *testscript.TestScript, _ bool, _ []string) {
 	benign, generated := smallLists()
 	ts.Check(os.WriteFile(ts.MkAbs("benign.tsv"), []byte(benign), 0o600))
 	ts.Check(os.WriteFile(ts.MkAbs("dga.tsv"), []byte(generated), 0o600))
+}
+
+// publish serves the files under publish/ as their publishers would, cutting each first answer off after 20 bytes, and puts the
+// server's address into $MIRROR.
+func publish(ts *testscript.TestScript, _ bool, _ []string) {
+	files := http.FileServer(http.Dir(ts.MkAbs("publish")))
+	var asked sync.Map
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if path := r.URL.Path; path == "/api/lists/date/latest" || r.Header.Get("Range") != "" || r.Method == http.MethodHead {
+			files.ServeHTTP(w, r)
+		} else if _, again := asked.LoadOrStore(path, true); again {
+			files.ServeHTTP(w, r)
+		} else {
+			files.ServeHTTP(&cutter{w}, r)
+		}
+	}))
+	ts.Defer(server.Close)
+	ts.Setenv("MIRROR", server.URL)
+}
+
+// cutter is a connection that breaks after 20 bytes of content.
+type cutter struct{ http.ResponseWriter }
+
+func (c *cutter) Write(p []byte) (int, error) {
+	if len(p) <= 20 {
+		return c.ResponseWriter.Write(p)
+	}
+	c.ResponseWriter.Write(p[:20]) //nolint:errcheck // it breaks in any case
+	c.ResponseWriter.(http.Flusher).Flush()
+	panic(http.ErrAbortHandler)
 }
 
 func smallLists() (benign, generated string) {

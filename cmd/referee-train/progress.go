@@ -59,3 +59,33 @@ func (p *progress) show(stage string, done, total int) {
 		fmt.Fprintf(p.out, "%s: %d %%, about %s left\n", stage, 100*done/total, left.Round(time.Second))
 	}
 }
+
+// bytes says that done of total bytes of a download are there; total is below 0 where the server does not tell.
+func (p *progress) bytes(what string, done, total int64) {
+	now := time.Now()
+	if what != p.stage {
+		p.stage, p.started, p.told = what, now, now
+		if p.terminal {
+			p.bar = progressbar.NewOptions64(total,
+				progressbar.OptionSetWriter(p.out),
+				progressbar.OptionSetDescription(what),
+				progressbar.OptionShowBytes(true),
+				progressbar.OptionThrottle(100*time.Millisecond),
+				progressbar.OptionOnCompletion(func() { fmt.Fprintln(p.out) }),
+			)
+		}
+	}
+	switch {
+	case p.terminal:
+		p.bar.Set64(done) //nolint:errcheck // a bar that cannot be drawn stops nothing
+	case done == total:
+		fmt.Fprintf(p.out, "%s: %.1f MB in %s\n", what, float64(done)/1e6, now.Sub(p.started).Round(100*time.Millisecond))
+	case now.Sub(p.told) >= between:
+		p.told = now
+		of := ""
+		if total > 0 {
+			of = fmt.Sprintf(" of %.1f", float64(total)/1e6)
+		}
+		fmt.Fprintf(p.out, "%s: %.1f%s MB\n", what, float64(done)/1e6, of)
+	}
+}

@@ -26,9 +26,10 @@ var arrows = map[string][]string{
 	"training":          {"features", "classifier", "training/shapes"},
 	"training/shapes":   {},
 	"deploy/examples":   {},
+	"training/fetch":    {"training"},
 	"demo":              {"sidecar", "report", "waf", "waf/waftest", "training/shapes"},
 	"cmd/referee":       {"features", "classifier", "policy", "waf", "ledger", "report", "sidecar", "demo"},
-	"cmd/referee-train": {"features", "classifier", "policy", "training", "training/shapes"},
+	"cmd/referee-train": {"features", "classifier", "policy", "training", "training/shapes", "training/fetch"},
 }
 
 type goPackage struct {

@@ -20,10 +20,13 @@ const (
 	Chain         Kind = "chain"         // letters as they follow one another in a list of words
 	Permutation   Kind = "permutation"   // one base label with a few characters exchanged
 	Words         Kind = "words"         // two to four words joined
+	Dated         Kind = "dated"         // letters that follow from a key and a date by arithmetic
 )
 
 // Kinds lists every Kind, in a fixed order.
-func Kinds() []Kind { return []Kind{Random, Hex, Base32, Pronounceable, Chain, Permutation, Words} }
+func Kinds() []Kind {
+	return []Kind{Random, Hex, Base32, Pronounceable, Chain, Permutation, Words, Dated}
+}
 
 // Family makes the labels of one imaginary family. Its parameters (alphabet, lengths, syllables, suffixes) are drawn
 // once, as an author would fix them in his code. It is not safe for concurrent use.
@@ -36,6 +39,7 @@ type Family struct {
 	base     []byte   // of Permutation
 	min, max int      // characters; for Words words
 	suffixes []string
+	dated    dated // of Dated
 }
 
 const (
@@ -77,6 +81,8 @@ func NewFamily(kind Kind, r *rand.Rand, words []string) *Family {
 			f.parts = f.syllables()
 		}
 		f.max = f.min + r.IntN(3)
+	case Dated:
+		f.newDated()
 	default:
 		f.alphabet = f.letterSubset()
 		f.min = f.between(7, 12)
@@ -102,6 +108,8 @@ func (f *Family) Label() string {
 			label[f.rand.IntN(len(label))] = f.char(f.alphabet)
 		}
 		b.Write(label)
+	case Dated:
+		b.WriteString(f.datedLabel())
 	case Pronounceable, Chain:
 		b.WriteString(f.speech())
 	case Words:

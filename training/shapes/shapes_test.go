@@ -3,7 +3,9 @@ package shapes
 import (
 	"math/rand/v2"
 	"regexp"
+	"slices"
 	"testing"
+	"time"
 )
 
 var wordList = []string{"river", "stone", "cloud", "market", "summer"}
@@ -37,7 +39,7 @@ func TestEqualSeedsMakeEqualNames(t *testing.T) {
 }
 
 func TestAFamilyKeepsItsSuffixesAndSeldomRepeatsItself(t *testing.T) {
-	for _, kind := range []Kind{Random, Hex, Base32, Permutation} {
+	for _, kind := range []Kind{Random, Hex, Base32, Permutation, Dated} {
 		family := NewFamily(kind, rand.New(rand.NewPCG(3, 9)), nil)
 		seen := map[string]bool{}
 		for range 1000 {
@@ -91,5 +93,34 @@ func TestChainsFollowThePairsOfLettersOfTheirWords(t *testing.T) {
 		if label := NewFamily(Chain, rand.New(rand.NewPCG(1, 1)), words).Label(); label == "" {
 			t.Errorf("no label from the words %q", words)
 		}
+	}
+}
+
+func TestDatedNamesFollowFromTheirDay(t *testing.T) {
+	day := func(n int) time.Time { return time.Date(2026, 11, 22+n, 0, 0, 0, 0, time.UTC) }
+	family := NewFamily(Dated, rand.New(rand.NewPCG(1, 1)), nil)
+	take := func(n int) (labels []string) {
+		for range n {
+			labels = append(labels, family.Label())
+		}
+		return labels
+	}
+	family.On(day(0))
+	three := take(3 * family.PerDay())
+	family.On(day(2))
+	if third := take(family.PerDay()); !slices.Equal(third, three[2*family.PerDay():]) {
+		t.Error("the third day's names are others when they are made alone")
+	}
+	seen := map[string]bool{}
+	for _, label := range three {
+		seen[label] = true
+	}
+	if len(seen) < len(three)*9/10 {
+		t.Errorf("%d of %d names differ", len(seen), len(three))
+	}
+	other := NewFamily(Dated, rand.New(rand.NewPCG(2, 1)), nil)
+	other.On(day(0))
+	if seen[other.Label()] {
+		t.Error("another key makes the same name")
 	}
 }
