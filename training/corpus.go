@@ -21,7 +21,8 @@ type Selection struct {
 	Without  []string // kinds of families not to learn from
 	Clean    []string // benign sources without generated names in them, to calibrate with; patterns. Empty: all sources
 	HoldBack int      // percent of the clean labels that are held back from training, to calibrate with
-	Shapes   []Family // synthetic families, to learn from beside those of the lists
+	Shapes   bool     // synthetic families, to learn from beside those of the lists
+	Seed     uint64   // of the shapes
 	Own      Own      // what the owner knows, which goes before any list
 }
 
@@ -162,7 +163,9 @@ func (b *corpusBuilder) corpus() (*Corpus, error) {
 			c.Families = append(c.Families, f)
 		}
 	}
-	c.Families = append(c.Families, b.Shapes...)
+	if b.Shapes {
+		c.Families = append(c.Families, shapeFamilies(b.Seed, labelsOf(c.Benign))...)
+	}
 	b.Own.teach(c)
 	byName := func(a, b Family) int { return strings.Compare(a.Name, b.Name) }
 	slices.SortFunc(c.Families, byName)

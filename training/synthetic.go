@@ -11,7 +11,7 @@ import (
 
 // EachShape calls each with count synthetic labels of every kind, under the name of the kind's family (shape-hex; a kind that is
 // asked for again is shape-hex-2). A kind's parameters are drawn anew every per labels, as if by another author. Equal arguments give
-// equal names, and a kind's names do not depend on which others are asked for. words are for shapes.Words.
+// equal names, and a kind's names do not depend on which others are asked for. words are for shapes.Words and shapes.Chain.
 func EachShape(kinds []shapes.Kind, count, per int, seed uint64, words []string, each func(family string, made *shapes.Family)) {
 	times := map[shapes.Kind]uint64{}
 	for _, kind := range kinds {
@@ -30,12 +30,12 @@ func EachShape(kinds []shapes.Kind, count, per int, seed uint64, words []string,
 	}
 }
 
-// ShapeFamilies are families to learn from where no list of generated names is at hand: the shapes that are mixed under
-// real families otherwise.
-func ShapeFamilies(seed uint64) []Family {
+// shapeFamilies are families to learn from where no list of generated names is at hand: the shapes that are mixed under
+// real families otherwise. Chains take their pairs of letters from words.
+func shapeFamilies(seed uint64, words []string) []Family {
 	var families []Family
 	seen := map[string]bool{}
-	EachShape(shapeKinds, shapeList, shapeFamily, seed, nil, func(family string, made *shapes.Family) {
+	EachShape(shapeKinds, shapeList, shapeFamily, seed, words, func(family string, made *shapes.Family) {
 		if n := len(families); n == 0 || families[n-1].Name != family {
 			families = append(families, Family{Name: family, Kind: string(made.Kind())})
 			clear(seen)

@@ -40,7 +40,7 @@ func TestAKindAskedForTwiceIsTwoFamilies(t *testing.T) {
 
 func TestACorpusWithoutGeneratedNamesIsTaughtShapes(t *testing.T) {
 	s := selection
-	s.Shapes = ShapeFamilies(1)
+	s.Shapes = true
 	c, err := ReadCorpus([]string{file(t, "benign.tsv", many(100, "name%d.com", "alexa"))}, nil, s)
 	if err != nil {
 		t.Fatal(err)

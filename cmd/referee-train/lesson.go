@@ -74,7 +74,7 @@ func (l *lesson) corpus(ctx context.Context, errs io.Writer, bar *progress, beni
 	}
 	if len(generated) == 0 {
 		fmt.Fprintln(errs, "no list of generated names: learning from synthetic shapes alone")
-		selection.Shapes = training.ShapeFamilies(l.Seed)
+		selection.Shapes, selection.Seed = true, l.Seed
 	}
 	corpus, err := training.ReadCorpus(benign, generated, selection)
 	if err != nil {

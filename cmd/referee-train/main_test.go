@@ -61,7 +61,7 @@ func (c *cutter) Write(p []byte) (int, error) {
 	if len(p) <= 20 {
 		return c.ResponseWriter.Write(p)
 	}
-	c.ResponseWriter.Write(p[:20]) //nolint:errcheck // it breaks in any case
+	c.ResponseWriter.Write(p[:20])
 	c.ResponseWriter.(http.Flusher).Flush()
 	panic(http.ErrAbortHandler)
 }

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
 	"fmt"
 	"math/rand/v2"
 	"slices"
@@ -16,11 +15,11 @@ import (
 
 type shapesCommand struct {
 	Out       string    `required:"" placeholder:"FILE" help:"Where the names go: a name a line, after a tab its family (shape-hex), as train reads it; packed if it ends in .gz."`
-	Kind      []string  `placeholder:"KIND" help:"Kinds to make: random, hex, base32, pronounceable, permutation, words, dated. All, if none is named; words only with --words."`
+	Kind      []string  `placeholder:"KIND" help:"Kinds to make: random, hex, base32, pronounceable, chain, permutation, words, dated. All, if none is named; chain and words only with --words."`
 	Count     int       `default:"20000" help:"Names of each kind."`
 	PerFamily int       `default:"25" help:"Names between two draws of a kind's parameters (alphabet, lengths, syllables), as if by another author."`
 	Seed      uint64    `default:"1" help:"Of every draw: equal seeds make equal names."`
-	Words     string    `placeholder:"FILE" help:"A word list, a word a line, for the kind words."`
+	Words     string    `placeholder:"FILE" help:"A word list, a word a line: the kind words joins them, the kind chain follows their pairs of letters."`
 	TLD       []string  `name:"tld" placeholder:"SUFFIX" help:"Public suffixes to put behind the labels; those that malware likes, if none is named."`
 	Date      time.Time `format:"2006-01-02" placeholder:"YYYY-MM-DD" help:"The first day of the kind dated, whose names follow from their day; 2026-01-01 by default."`
 }
@@ -84,13 +83,15 @@ func (c *shapesCommand) kinds() ([]shapes.Kind, error) {
 		if !slices.Contains(names, kind) {
 			return nil, fmt.Errorf("kind %q: want one of %s", kind, strings.Join(names, ", "))
 		}
-		if kind == string(shapes.Words) && c.Words == "" {
-			return nil, errors.New("kind words needs a word list: --words FILE")
+		if c.Words == "" && needsWords(shapes.Kind(kind)) {
+			return nil, fmt.Errorf("kind %s needs a word list: --words FILE", kind)
 		}
 		kinds = append(kinds, shapes.Kind(kind))
 	}
 	if len(kinds) > 0 {
 		return kinds, nil
 	}
-	return slices.DeleteFunc(shapes.Kinds(), func(k shapes.Kind) bool { return k == shapes.Words && c.Words == "" }), nil
+	return slices.DeleteFunc(shapes.Kinds(), func(k shapes.Kind) bool { return c.Words == "" && needsWords(k) }), nil
 }
+
+func needsWords(kind shapes.Kind) bool { return kind == shapes.Words || kind == shapes.Chain }

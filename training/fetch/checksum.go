@@ -1,8 +1,8 @@
 package fetch
 
 import (
-	"crypto/md5"  //nolint:gosec // what S3 publishes; the transfer itself is over TLS
-	"crypto/sha1" //nolint:gosec // what Git publishes
+	"crypto/md5"  // what S3 publishes; the transfer itself is over TLS
+	"crypto/sha1" // what Git publishes
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
@@ -28,7 +28,7 @@ type sum struct {
 // gitBlob is the hash that Git names a file's content by.
 func gitBlob(size int64) func() hash.Hash {
 	return func() hash.Hash {
-		h := sha1.New() //nolint:gosec // Git's
+		h := sha1.New() // Git's
 		fmt.Fprintf(h, "blob %d\x00", size)
 		return h
 	}
@@ -56,7 +56,7 @@ func published(header http.Header) []sum {
 	tag := strings.Trim(header.Get("ETag"), `"`)
 	plain := header.Get("Server") == "AmazonS3" && !strings.HasPrefix(header.Get("X-Amz-Server-Side-Encryption"), "aws:kms")
 	if plain && regexp.MustCompile(`^[0-9a-f]{32}$`).MatchString(tag) {
-		sums = append(sums, sum{md5.New, "the MD5 that is S3's ETag", tag}) //nolint:gosec // see above
+		sums = append(sums, sum{md5.New, "the MD5 that is S3's ETag", tag}) // see above
 	}
 	return sums
 }

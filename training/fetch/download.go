@@ -54,7 +54,7 @@ func (f *Fetcher) again(ctx context.Context, url string, try func() (further boo
 			return fmt.Errorf("%w (given up after %d tries)", err, n)
 		}
 		pause := min(firstPause<<(failed-1), longestPause)
-		pause += time.Duration((rand.Float64() - 0.5) / 2 * float64(pause)) //nolint:gosec // no secret
+		pause += time.Duration((rand.Float64() - 0.5) / 2 * float64(pause)) // no secret
 		var l later
 		if errors.As(err, &l) {
 			pause = min(l.after, longestPause)
@@ -139,16 +139,16 @@ func (t *transfer) try(ctx context.Context) (further bool, err error) {
 	defer response.Body.Close()
 	switch response.StatusCode {
 	case http.StatusRequestedRangeNotSatisfiable:
-		return false, errors.Join(errors.New("what is there is no beginning of what the server has"), t.part.file.Truncate(0))
+		return false, errors.Join(errors.New("what is there is no beginning of what the server has"), t.file.Truncate(0))
 	case http.StatusPartialContent:
 		if !strings.HasPrefix(response.Header.Get("Content-Range"), fmt.Sprintf("bytes %d-", have)) {
-			return false, errors.Join(fmt.Errorf("asked from byte %d on, got %.60q", have, response.Header.Get("Content-Range")), t.part.file.Truncate(0))
+			return false, errors.Join(fmt.Errorf("asked from byte %d on, got %.60q", have, response.Header.Get("Content-Range")), t.file.Truncate(0))
 		}
 	default:
 		if err := statusError(response); err != nil {
 			return false, err
 		}
-		if err := t.part.begin(response.Header); err != nil {
+		if err := t.begin(response.Header); err != nil {
 			return false, final{err}
 		}
 		have, t.sums = 0, nil
@@ -185,7 +185,7 @@ func (t *transfer) copy(response *http.Response, have int64, stop context.Cancel
 	if total > t.Bytes {
 		return 0, final{fmt.Errorf("%s is announced with %d bytes: more than the %d that are taken", t.url, total, t.Bytes)}
 	}
-	if _, err := t.part.file.Seek(have, io.SeekStart); err != nil {
+	if _, err := t.file.Seek(have, io.SeekStart); err != nil {
 		return 0, final{err}
 	}
 	stall := time.AfterFunc(t.Stall, func() { stop(fmt.Errorf("GET %s: no byte for %s", t.url, t.Stall)) })
@@ -198,7 +198,7 @@ func (t *transfer) copy(response *http.Response, have int64, stop context.Cancel
 		if have+got+int64(n) > t.Bytes {
 			return got, final{fmt.Errorf("%s has more than the %d bytes that are taken", t.url, t.Bytes)}
 		}
-		if _, err := t.part.file.Write(buffer[:n]); err != nil {
+		if _, err := t.file.Write(buffer[:n]); err != nil {
 			return got, final{fmt.Errorf("cache: %w", err)}
 		}
 		got += int64(n)
@@ -215,13 +215,13 @@ func (t *transfer) copy(response *http.Response, have int64, stop context.Cancel
 // check holds the whole file against the published checksums. What fails is not gone on with.
 func (t *transfer) check() (err error) {
 	sums := slices.Clone(t.sums)
-	if t.edition.sum.new != nil {
-		sums = append(sums, t.edition.sum)
+	if t.sum.new != nil {
+		sums = append(sums, t.sum)
 	}
 	t.sha, t.size, t.checked, err = hashFile(t.part.path, sums)
 	switch {
 	case err != nil:
-		return errors.Join(fmt.Errorf("%s: %w", filepath.Base(t.url), err), t.part.file.Truncate(0))
+		return errors.Join(fmt.Errorf("%s: %w", filepath.Base(t.url), err), t.file.Truncate(0))
 	case t.size == 0:
 		return fmt.Errorf("%s is empty", t.url)
 	}

@@ -121,7 +121,7 @@ func (f *Fetcher) near(ctx context.Context, p publisher, wanted time.Time) (List
 // NewClient is an HTTP client that uses the environment's proxy, gives up on dead servers, and does not follow a
 // redirection from https to http.
 func NewClient() *http.Client {
-	transport := http.DefaultTransport.(*http.Transport).Clone() //nolint:errcheck // the type that net/http documents
+	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.ResponseHeaderTimeout = 30 * time.Second
 	return &http.Client{Transport: transport, CheckRedirect: func(next *http.Request, before []*http.Request) error {
 		if len(before) >= 10 {
@@ -224,7 +224,7 @@ func (c *cleaner) add(e training.Entry, top int) {
 		c.Drops.Add(fmt.Sprintf("behind the first %d names", top), e.Place)
 	case len(c.lines) <= maxNames:
 		c.state[e.Domain] = 1
-		c.lines = append(c.lines, int32(e.Line)) //nolint:gosec // a file is no longer than Limits.Bytes times maxExpansion
+		c.lines = append(c.lines, int32(e.Line)) // a file is no longer than Limits.Bytes times maxExpansion
 		c.Names.Names = append(c.Names.Names, e.Domain)
 	}
 }

@@ -41,8 +41,8 @@ func (f *Family) datedLabel() string {
 		d.day, d.next = d.day.AddDate(0, 0, 1), 0
 	}
 	year, month, day := d.day.Date()
-	state := d.key ^ uint32(year)<<16 ^ uint32(month)<<8 ^ uint32(day) //nolint:gosec // a calendar's numbers are small
-	state += uint32(d.next) * 0x9e3779b9                               //nolint:gosec // at most perDay
+	state := d.key ^ uint32(year)<<16 ^ uint32(month)<<8 ^ uint32(day) // a calendar's numbers are small
+	state += uint32(d.next) * 0x9e3779b9                               // at most perDay
 	d.next++
 	step := func() uint32 { state = state*d.multiplier + d.increment; return state }
 	label := make([]byte, f.min+int(step()>>16)%(f.max-f.min+1))
