@@ -3,6 +3,7 @@ package ledger
 import (
 	"context"
 	"database/sql"
+	"strings"
 	"time"
 )
 
@@ -48,4 +49,24 @@ func (l *Ledger) ComparedNames(ctx context.Context, live, candidate string, sinc
 		return n, nil
 	}, `SELECT domain, first, last, sightings, live_score, live_tail, candidate_score, candidate_tail FROM compared
 		WHERE live = ? AND candidate = ? AND last >= ? ORDER BY sightings DESC, domain`, live, candidate, nanos(since))
+}
+
+// candidateCounts begins the names of the counts that compare a candidate model with the live one.
+const candidateCounts = "candidate."
+
+// CandidateCount is the name of a count of a comparison, for Batch.Counts: what is counted, of these two models. The ids
+// must not hold dots.
+func CandidateCount(live, candidate, what string) string {
+	return candidateCounts + live + "." + candidate + "." + what
+}
+
+// ParseCandidateCount takes apart what CandidateCount made.
+func ParseCandidateCount(counter string) (live, candidate, what string, ok bool) {
+	rest, ok := strings.CutPrefix(counter, candidateCounts)
+	if !ok {
+		return "", "", "", false
+	}
+	live, rest, _ = strings.Cut(rest, ".")
+	candidate, what, ok = strings.Cut(rest, ".")
+	return live, candidate, what, ok
 }

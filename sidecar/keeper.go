@@ -32,8 +32,9 @@ type keeper struct {
 	decided   *policy.Hits                // what the evidence says
 	published atomic.Pointer[policy.Hits] // what the ledger has too
 	pending   *ledger.Batch               // given to the ledger, not yet known to be there
-	changes   int                         // decisions published since the last look at the sets was asked for
-	batched   chan struct{}               // asks for one before the interval is over
+	compared  *comparison
+	changes   int           // decisions published since the last look at the sets was asked for
+	batched   chan struct{} // asks for one before the interval is over
 	metrics   keeperMetrics
 }
 
@@ -43,7 +44,10 @@ func newKeeper(ctx context.Context, s *Sidecar) (*keeper, error) {
 	if err != nil {
 		return nil, err
 	}
-	k := &keeper{s: s, batched: make(chan struct{}, 1), state: evidence.New(s.config.Evidence, key), metrics: newKeeperMetrics(s.registry)}
+	k := &keeper{
+		s: s, batched: make(chan struct{}, 1), state: evidence.New(s.config.Evidence, key),
+		compared: newComparison(s.registry), metrics: newKeeperMetrics(s.registry),
+	}
 	for row, err := range s.ledger.Evidence(ctx) {
 		if err != nil {
 			return nil, fmt.Errorf("restore evidence: %w", err)
@@ -118,7 +122,8 @@ func (k *keeper) finish() error {
 }
 
 func (k *keeper) drain() {
-	threshold := k.s.judging.Load().policy.Threshold()
+	current := k.s.judging.Load()
+	threshold := current.policy.Threshold()
 	k.sightings = k.s.queue.Drain(k.sightings[:0])
 	for _, sighting := range k.sightings {
 		k.state.Add(sighting)
@@ -129,6 +134,7 @@ func (k *keeper) drain() {
 			k.flagged = append(k.flagged, sighting)
 		}
 	}
+	k.compared.add(k.sightings, current)
 }
 
 // rescore puts the evidence into the terms of the model that judges now. Nothing is decided on another model's scores: a
@@ -158,12 +164,14 @@ func (k *keeper) batch() *ledger.Batch {
 	k.state.Expire(now)
 	hits, decisions := current.policy.Decide(k.decided, k.state, now)
 	k.decided = hits
+	counts := k.s.judge.Counts()
 	k.pending = &ledger.Batch{
 		Hour:      now.Truncate(time.Hour),
 		Rows:      k.state.Changes(),
 		Flagged:   k.flagged,
-		Counts:    k.s.judge.Counts(),
+		Counts:    counts,
 		Decisions: decisions,
+		Compared:  k.compared.take(counts),
 	}
 	k.flagged = nil
 	return k.pending
