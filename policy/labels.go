@@ -66,6 +66,13 @@ func (p *Policy) says(domain string) Says {
 	return l.Says
 }
 
+// NeverBlocks says whether, and why, a domain is never blocked, whatever its owner labelled it.
+func (p *Policy) NeverBlocks(domain string) Exemption {
+	bare := *p
+	bare.labels = nil
+	return bare.Exempts(nameOf(domain))
+}
+
 // flags reports whether a name counts as generated: by its tail, or because the owner says so. Neither overrides
 // never-block. An empty domain has a tail alone.
 func (p *Policy) flags(domain string, tail float32) bool {

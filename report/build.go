@@ -40,6 +40,8 @@ func Build(ctx context.Context, l *ledger.Ledger, p *policy.Policy, m *classifie
 		func() error { return r.saved(ctx, l, p, since) },
 		func() error { return r.sets(ctx, l) },
 		func() error { return r.generations(ctx, l, since) },
+		func() error { return r.labels(ctx, l, p) },
+		func() error { return r.compare(ctx, l, p.Threshold(), since) },
 	} {
 		if err := part(); err != nil {
 			return nil, fmt.Errorf("report: %w", err)

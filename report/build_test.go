@@ -97,7 +97,7 @@ func TestTotalsAreThoseOfTheHoursOfThePeriod(t *testing.T) {
 		First: ago(23 * time.Hour), Hours: 2, Requests: 30,
 		Verdicts: map[string]uint64{"dga": 2, "benign": 0, "abstain": 0, "exempt": 0, "invalid": 4},
 		NoName:   map[string]uint64{"empty": 4, "relative": 0, "scheme": 0, "malformed": 0, "address": 0, "nonpublic": 0},
-		Saved:    map[string]uint64{"own": 0, "listed": 0, "closed-registry": 0, "popular": 6},
+		Saved:    map[string]uint64{"own": 0, "listed": 0, "closed-registry": 0, "popular": 6, "labelled": 0},
 		Blocked:  8, Dropped: 10,
 	})
 }
@@ -217,4 +217,69 @@ func TestAnEmptyLedgerMakesAnEmptyReport(t *testing.T) {
 	if !strings.Contains(string(text), "No request was judged in the last 24 hours") || strings.Contains(string(data), "null") {
 		t.Errorf("got %s\n%s", text, data)
 	}
+}
+
+func TestACandidateIsComparedByThePairOfModelsAndAtTheConfidenceInForce(t *testing.T) {
+	f := newFixture(t)
+	count := func(candidate, what string, n uint64) map[string]uint64 {
+		return map[string]uint64{ledger.CandidateCount("live", candidate, what): n}
+	}
+	name := func(candidate, domain string, liveTail, candidateTail float32) ledger.Compared {
+		return ledger.Compared{
+			Live: "live", Candidate: candidate, Domain: domain, First: ago(2 * time.Hour), Last: ago(time.Hour), Sightings: 3,
+			LiveScore: 1, LiveTail: liveTail, CandidateScore: 2, CandidateTail: candidateTail,
+		}
+	}
+	f.commit(ledger.Batch{Hour: ago(3 * time.Hour), Counts: count("old", "names.both", 7)})
+	f.commit(ledger.Batch{Hour: ago(2 * time.Hour), Counts: count("new", "names.neither", 90), Compared: []ledger.Compared{
+		name("new", "fresh.com", 0.2, 1e-4), name("new", "gone.com", 1e-4, 0.2), name("new", "stricter-then.com", 0.002, 0.3), name("old", "other.com", 1e-4, 1),
+	}})
+	f.commit(ledger.Batch{Hour: ago(time.Hour), Counts: count("new", "requests.candidate", 5), Compared: []ledger.Compared{name("new", "fresh.com", 0.2, 1e-4)}})
+
+	got := f.build().Candidates
+	if len(got) != 2 || got[0].Candidate != "new" || got[1].Candidate != "old" {
+		t.Fatalf("%+v, want the comparison with the new candidate and then the old one", got)
+	}
+	f.diff("names", got[0].Names, Flagged{Neither: 90})
+	f.diff("requests", got[0].Requests, Flagged{Candidate: 5})
+	f.diff("old names", got[1].Names, Flagged{Both: 7})
+	f.diff("new hits", got[0].New, DifferingNames{Names: 1, List: []DifferingName{{
+		Name: "fresh.com", Score: 1, BenignTail: 0.2, OneIn: 5, CandidateScore: 2, CandidateTail: 1e-4, CandidateOneIn: 10000,
+		Sightings: 6, First: ago(2 * time.Hour), Last: ago(time.Hour),
+	}}})
+	if lost := got[0].Lost; lost.Names != 1 || lost.List[0].Name != "gone.com" {
+		t.Errorf("lost hits %+v, want gone.com", lost)
+	}
+}
+
+func TestLabelsThatStandAreListedWithWhatOverrulesThem(t *testing.T) {
+	f := newFixture(t)
+	for _, l := range []policy.Label{
+		{Name: "kq3v9z.com", Says: policy.SaysBenign, Time: ago(3 * time.Hour), Who: "alice", Reason: "a partner"},
+		{Name: "back.com", Says: policy.SaysDGA, Time: ago(2 * time.Hour)},
+		{Name: "partner-x9q.com", Says: policy.SaysDGA, Time: ago(90 * 24 * time.Hour)},
+		{Name: "back.com", Says: policy.SaysNothing, Time: ago(time.Hour)},
+	} {
+		if _, err := f.ledger.Label(t.Context(), l); err != nil {
+			t.Fatal(err)
+		}
+	}
+	f.diff("labels", f.build().Labels, Labels{Names: 2, List: []Label{
+		{Name: "kq3v9z.com", Label: policy.SaysBenign, Time: ago(3 * time.Hour), Who: "alice", Reason: "a partner"},
+		{Name: "partner-x9q.com", Label: policy.SaysDGA, Time: ago(90 * 24 * time.Hour), Exemption: "listed"},
+	}})
+}
+
+func TestTheIntervalOfAShareIsWilsons(t *testing.T) {
+	f := func(part, whole uint64, want string) {
+		t.Helper()
+		if got := interval(part, whole); got != want {
+			t.Errorf("%d of %d: %s, want %s", part, whole, got, want)
+		}
+	}
+	// Checked against Newcombe, Statistics in Medicine 17 (1998), table I, method 3.
+	f(81, 263, "30.8 %, 95 % interval 26 to 37 %")
+	f(15, 148, "10.1 %, 95 % interval 6.2 to 16 %")
+	f(0, 20, "0 %, 95 % interval 0 to 16 %")
+	f(0, 0, "0 %")
 }

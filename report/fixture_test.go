@@ -3,6 +3,7 @@ package report
 import (
 	"time"
 
+	"referee/policy"
 	"referee/waf"
 )
 
@@ -73,6 +74,24 @@ func sample() *Report {
 			},
 			{Set: waf.SetIPv6, Generation: 40, Time: ago(3 * hour), Outcome: waf.Shadow, Entries: 1, Items: 1, Sample: []string{"2001:db8:1:2::/64"}},
 		},
+		Labels: Labels{Names: 3, List: []Label{
+			{Name: "wzfqxnbl.net", Label: policy.SaysBenign, Time: ago(5 * hour), Who: "alice", Reason: "a partner's tracker"},
+			{Name: "bakkerij-x.nl", Label: policy.SaysDGA, Time: ago(6 * hour), Who: "root"},
+			{Name: "google.com", Label: policy.SaysDGA, Time: ago(7 * hour), Who: "root", Reason: "a mistake", Exemption: "popular"},
+		}},
+		Candidates: []Comparison{{
+			Live: "0a1b2c3d4e5f", Candidate: "f0e1d2c3b4a5", First: ago(30 * hour), Last: ago(hour),
+			Names: Flagged{Both: 41, Neither: 12345, Candidate: 2, Live: 1}, Requests: Flagged{Both: 1500, Neither: 700000, Candidate: 31, Live: 9},
+			Skipped: 4,
+			New: DifferingNames{Names: 2, LeftOut: 1, List: []DifferingName{{
+				Name: "qpwzmxnc.info", Score: 5.1, BenignTail: 8.2e-4, OneIn: 1200, CandidateScore: 8.8, CandidateTail: 2.1e-5, CandidateOneIn: 47000,
+				Sightings: 27, First: ago(20 * hour), Last: ago(2 * hour),
+			}}},
+			Lost: DifferingNames{Names: 1, List: []DifferingName{{
+				Name: "d1a2b3c4cdn.net", Score: 7.7, BenignTail: 7.1e-5, OneIn: 14000, CandidateScore: 2, CandidateTail: 0.012, CandidateOneIn: 83,
+				Sightings: 9, First: ago(29 * hour), Last: ago(3 * hour),
+			}}},
+		}},
 		Generations: []Generation{
 			{
 				ID: 41, Time: ago(2 * hour), Set: waf.SetNames, Outcome: waf.Shadow, Why: "1 added", Items: 1, Added: 1, Removed: 1,

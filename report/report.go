@@ -30,6 +30,8 @@ type Report struct {
 	Saved       Saved        `json:"saved"`       // what never-block kept from being blocked
 	Sets        []Set        `json:"sets"`        // the WAF sets as the last generations left or planned them
 	Generations []Generation `json:"generations"` // the newest first, at most 50
+	Labels      Labels       `json:"labels"`      // what the owner said of single names
+	Candidates  []Comparison `json:"candidates"`  // what candidate models would have done; the newest first, at most 5
 }
 
 // Settings are the model and the policy in force when the report was made. A hit names those that it was decided by.

@@ -32,6 +32,8 @@ func (r *Report) Text(w io.Writer) error {
 	r.textHits(b, "Names", r.Names, table.Row{"name", "1 in", "seen", "networks", "first", "last", "until"}, nameRow)
 	r.textHits(b, "Clients", r.Clients, table.Row{"client", "1 in", "seen", "flagged names", "first", "last", "until"}, clientRow)
 	r.textSaved(b)
+	r.textLabels(b)
+	r.textCandidates(b)
 	r.textSets(b)
 	_, err := io.WriteString(w, b.String())
 	return err
@@ -68,12 +70,15 @@ func render(w *strings.Builder, t table.Writer, notes ...string) {
 	for i, line := range lines {
 		fmt.Fprintf(w, "  %s\n", strings.TrimRight(line, " "))
 		if row := i - 1; row >= 0 && row < len(notes) { // the first line is the header
-			for note := range strings.Lines(text.WrapSoft(notes[row], 92)) {
+			for note := range strings.Lines(wrap(notes[row])) {
 				fmt.Fprintf(w, "      %s\n", strings.TrimRight(note, " \n"))
 			}
 		}
 	}
 }
+
+// wrap breaks text for a terminal of 100 columns, with room for an indent.
+func wrap(s string) string { return text.WrapSoft(s, 92) }
 
 func (r *Report) textTotals(w *strings.Builder) {
 	heading(w, "Requests")

@@ -104,6 +104,8 @@ func exemption(word string) string {
 		return "its registry is closed to the public"
 	case policy.Popular.String():
 		return "it is a popular name"
+	case policy.Labelled.String():
+		return "you labelled it benign"
 	case policy.NotExempt.String():
 		return "it was exempt then; it is not now"
 	}
