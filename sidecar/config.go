@@ -7,6 +7,7 @@ import (
 	"reflect"
 	"time"
 
+	"referee/alert"
 	"referee/evidence"
 	"referee/intake"
 	"referee/policy"
@@ -25,6 +26,7 @@ type Config struct {
 	Policy   policy.Config      `yaml:",inline" embed:""`
 	Evidence evidence.Config    `yaml:"evidence" embed:"" prefix:"evidence-"`
 	WAF      waf.Config         `yaml:"waf" embed:"" prefix:"waf-"`
+	Alert    alert.Config       `yaml:"alert" embed:"" prefix:"alert-"`
 	Health   HealthConfig       `yaml:"health" embed:"" prefix:"health-"`
 	Admin    AdminConfig        `yaml:"admin" embed:"" prefix:"admin-"`
 	Shutdown ShutdownConfig     `yaml:"shutdown" embed:"" prefix:"shutdown-"`
@@ -95,7 +97,7 @@ func (c Config) Validate() error {
 	if c.Shutdown.Delay < 0 || c.Shutdown.Timeout <= 0 {
 		errs = append(errs, fmt.Errorf("shutdown: delay %v must not be negative and timeout %v must be above zero", c.Shutdown.Delay, c.Shutdown.Timeout))
 	}
-	for _, part := range []interface{ Validate() error }{c.Intake, c.Proxy, c.Policy, c.Evidence, c.WAF} {
+	for _, part := range []interface{ Validate() error }{c.Intake, c.Proxy, c.Policy, c.Evidence, c.WAF, c.Alert} {
 		errs = append(errs, part.Validate())
 	}
 	return errors.Join(errs...)
@@ -116,6 +118,7 @@ func (c Config) restartNeeded(next Config) []string {
 		{"classifier.watch", c.Model.Watch, next.Model.Watch},
 		{"evidence", c.Evidence, next.Evidence},
 		{"waf", c.WAF, next.WAF},
+		{"alert", c.Alert, next.Alert},
 		{"health", c.Health, next.Health},
 		{"admin", c.Admin, next.Admin},
 		{"shutdown", c.Shutdown, next.Shutdown},

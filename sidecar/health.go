@@ -11,12 +11,15 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"referee/alert"
 )
 
 // health knows what is degraded. Nothing degraded ever fails readiness: only draining does (fail open).
 type health struct {
 	log      *slog.Logger
 	degraded *prometheus.GaugeVec
+	alerts   *alert.Alerts // nil: nobody is told
 
 	mu       sync.Mutex
 	trouble  map[string]string // by part: ledger, waf
@@ -42,6 +45,9 @@ func (h *health) set(part string, err error) {
 		if delete(h.trouble, part); before != "" {
 			h.log.Info("recovered", "part", part)
 		}
+		if kind, tells := alertOf[part]; tells {
+			h.alerts.Clear(kind, part)
+		}
 		return
 	}
 	h.degraded.WithLabelValues(part).Set(1)
@@ -50,6 +56,15 @@ func (h *health) set(part string, err error) {
 	if h.trouble[part] = now; before != now {
 		h.log.Error("degraded", "part", part, "error", err)
 	}
+	if kind, tells := alertOf[part]; tells {
+		h.alerts.Raise(alert.Alert{Kind: kind, Key: part, Text: part + ": " + now})
+	}
+}
+
+// alertOf are the parts whose trouble the owner is told of. The updater tells of the sets itself: what the next tick mends is
+// no alert.
+var alertOf = map[string]alert.Kind{
+	"ledger": alert.Ledger, "labels": alert.Ledger, "aws": alert.AWS, string(live): alert.Model, string(candidate): alert.Model,
 }
 
 var requestID = regexp.MustCompile(`RequestID: [0-9A-Za-z-]+`)

@@ -186,6 +186,7 @@ func (k *keeper) settle(err error) {
 		k.s.health.set("ledger", nil)
 	}
 	k.tell(k.pending.Decisions)
+	k.s.raiseSaved(k.pending.Counts["saved."+policy.Own.String()])
 	changes := len(k.pending.Decisions)
 	k.pending = nil
 	k.publish()
@@ -212,4 +213,5 @@ func (k *keeper) tell(decisions []policy.Decision) {
 	first := decisions[0]
 	k.s.log.Info("decisions", "block", count[policy.Block], "extend", count[policy.Extend], "release", count[policy.Release], "spare", count[policy.Spare],
 		"active", k.decided.Len(), "first", first.Hit.Key(), "why", first.Why)
+	k.s.raiseAttack(decisions, k.decided.Len())
 }

@@ -15,6 +15,7 @@ import (
 	"github.com/prometheus/client_golang/prometheus/collectors"
 	"golang.org/x/sync/errgroup"
 
+	"referee/alert"
 	"referee/classifier"
 	"referee/evidence"
 	"referee/intake"
@@ -30,6 +31,7 @@ type Sidecar struct {
 	now      func() time.Time
 	registry *prometheus.Registry
 	health   *health
+	alerts   *alert.Alerts
 
 	judging   atomic.Pointer[judging]
 	swapping  sync.Mutex // whoever swaps judging
@@ -66,6 +68,11 @@ func New(ctx context.Context, cfg Config, log *slog.Logger, now func() time.Time
 	s := &Sidecar{config: cfg, log: log, now: now, registry: prometheus.NewRegistry(), queue: evidence.NewQueue(cfg.Evidence.Queue)}
 	s.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	s.health = newHealth(s.registry, log)
+	var err error
+	if s.alerts, err = NewAlerts(cfg, s.registry, log, now); err != nil {
+		return nil, err
+	}
+	s.health.alerts = s.alerts
 	s.models = newModels(s.registry, s.health, now)
 
 	current, err := newJudging(cfg, nil)
@@ -154,6 +161,7 @@ func (s *Sidecar) Reload(next Config) error {
 		s.log.Warn("these keys take effect at the next start only", "keys", fixed)
 	}
 	s.use(j)
+	s.alerts.Clear(alert.Model, "reload")
 	s.log.Info("configuration reloaded", "model", j.id(live), "candidate", j.id(candidate), "policy", j.policy.ID())
 	return nil
 }
@@ -200,6 +208,7 @@ func (s *Sidecar) newUpdater(ctx context.Context) (*waf.Updater, error) {
 	updater, err := waf.New(cfg, api, s.ledger, s.registry, s.log)
 	if err == nil {
 		updater.Measure(s.judge.Traffic)
+		updater.Notify(Notify(s.alerts))
 	}
 	return updater, err
 }
@@ -214,6 +223,7 @@ func (s *Sidecar) Run(ctx context.Context) error {
 	loops.Go(func() error { s.reconcile(background); return nil })
 	loops.Go(func() error { s.watchModels(background); return nil })
 	loops.Go(func() error { s.followLabels(background); return nil })
+	loops.Go(func() error { return s.deliver(background) })
 
 	serving, failed := context.WithCancelCause(ctx)
 	defer failed(nil)

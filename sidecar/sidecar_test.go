@@ -15,6 +15,7 @@ import (
 
 	"go.uber.org/goleak"
 
+	"referee/alert"
 	"referee/classifier"
 	"referee/evidence"
 	"referee/intake"
@@ -38,6 +39,7 @@ func testConfig(dir string) Config {
 		Policy:   testPolicy(),
 		Evidence: evidence.Config{Window: time.Hour, MaxNames: 1000, MaxClients: 1000, Interest: 0.01, Queue: 1000},
 		WAF:      waf.Config{Scope: "REGIONAL", Interval: time.Second},
+		Alert:    alert.Config{Interval: time.Hour, Rate: 30},
 		Health:   HealthConfig{Listen: "127.0.0.1:0"},
 		Admin:    AdminConfig{Listen: "127.0.0.1:0"},
 		Shutdown: ShutdownConfig{Timeout: 5 * time.Second},

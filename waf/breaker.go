@@ -51,12 +51,12 @@ func (u *Updater) trip(ctx context.Context, kind SetKind, failed *Error, now tim
 		}
 		b.wait = min(2*b.wait, breakerLast)
 		b.Until, b.Class, b.Error, b.err = now.Add(b.wait), failed.Class, failed.Error(), failed
-		u.notices.raise(ctx, "breaker "+string(kind), failed.Error()+". Judging and the other sets go on; this one is tried again now and then.")
+		u.raise(AboutBreaker, string(kind), failed.Error()+". Judging and the other sets go on; this one is tried again now and then.")
 	case failed != nil || b == nil:
 		return
 	default:
 		delete(u.breakers, kind)
-		u.notices.clear("breaker " + string(kind))
+		u.clear(AboutBreaker, string(kind))
 		u.log.Info("waf set works again", "set", kind)
 		b = nil
 	}

@@ -39,7 +39,7 @@ type Config struct {
 	MaxAdds    int           `yaml:"max-adds" default:"1000" help:"Entries that may be added within an hour, over all sets, those of the highest rank first; 0 is no limit. Whatever goes wrong here goes wrong slowly."`
 	MaxShare   float64       `yaml:"max-share" default:"0.005" help:"Share of the last hour's requests without a flagged Referer that may come from the clients to be blocked: above it, no client is added and an alert is raised. 0 is no limit."`
 	Approve    string        `yaml:"approve" default:"auto" enum:"auto,manual" help:"manual adds nothing before referee waf approve; what stands leaves when it expires all the same."`
-	Webhook    string        `yaml:"webhook" help:"URL that is told, as Slack takes it, what waits for approval, what a limit held, and what broke. It is a secret: prefer the variable."`
+	Webhook    string        `yaml:"webhook" help:"Older name of alert.webhook, for configurations that have it; alert.webhook goes before it."`
 	Batch      int           `yaml:"batch" default:"100" help:"New decisions that are worth a look at the sets before the interval is over."`
 	Interval   time.Duration `yaml:"interval" default:"10s" help:"Time between two looks at the sets, because AWS allows one update a second to a whole account."`
 }

@@ -28,9 +28,9 @@ func (u *Updater) limits(desired []Entry, standing Standing) []Policy {
 	over := u.collateral(desired)
 	if over != "" {
 		policies = append(policies, PauseClients(over))
-		u.notices.raise(context.Background(), "max-share", over)
+		u.raise(AboutHeld, "max-share", over)
 	} else {
-		u.notices.clear("max-share")
+		u.clear(AboutHeld, "max-share")
 	}
 	u.metrics.held.WithLabelValues("owner").Set(map[bool]float64{true: 1}[standing.Held != nil])
 	u.metrics.held.WithLabelValues("max-share").Set(map[bool]float64{true: 1}[over != ""])
@@ -96,18 +96,18 @@ func (u *Updater) follow(ctx context.Context, plan Plan, standing Standing, now 
 			}
 		}
 		if c.Refused != "" {
-			u.notices.raise(ctx, "refused "+string(c.Set), c.Refused)
+			u.raise(AboutHeld, string(c.Set), c.Refused)
 		} else {
-			u.notices.clear("refused " + string(c.Set))
+			u.clear(AboutHeld, string(c.Set))
 		}
 	}
 	u.metrics.held.WithLabelValues("approval").Set(map[bool]float64{true: 1}[approval > 0])
 	u.metrics.held.WithLabelValues("max-adds").Set(map[bool]float64{true: 1}[limited > 0])
 	if limited > 0 {
-		u.notices.raise(ctx, "max-adds", fmt.Sprintf("waf.max-adds: %d additions in an hour are reached; the rest waits, the highest ranks first."+
+		u.raise(AboutHeld, "max-adds", fmt.Sprintf("waf.max-adds: %d additions in an hour are reached; the rest waits, the highest ranks first."+
 			" `referee waf plan` shows it", u.cfg.MaxAdds))
 	} else {
-		u.notices.clear("max-adds")
+		u.clear(AboutHeld, "max-adds")
 	}
 	if u.cfg.Mode != ModeEnforce || !u.cfg.Writer {
 		return nil
@@ -119,9 +119,15 @@ func (u *Updater) follow(ctx context.Context, plan Plan, standing Standing, now 
 			return &Error{Class: ClassJournal, Err: fmt.Errorf("keeping a request for approval: %w", err), Fix: "nothing is added meanwhile"}
 		}
 		o.ID = id
-		u.notices.raise(ctx, fmt.Sprintf("approval %d", id), requestText(o))
-		u.notices.clear(fmt.Sprintf("approval %d", id)) // each is asked once
+		standing.Requests = append(standing.Requests, o)
 	}
+	asking := map[string]bool{}
+	for _, o := range standing.Requests {
+		id := fmt.Sprint(o.ID)
+		asking[id] = true
+		u.raise(AboutApproval, id, requestText(o))
+	}
+	u.clearOthers(AboutApproval, asking)
 	for _, id := range standing.Force {
 		if err := u.journal.Carried(ctx, id); err != nil {
 			return &Error{Class: ClassJournal, Err: fmt.Errorf("marking order %d as carried out: %w", id, err)}

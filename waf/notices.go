@@ -1,75 +1,54 @@
 package waf
 
 import (
-	"bytes"
-	"context"
-	"encoding/json"
 	"fmt"
-	"io"
-	"log/slog"
-	"net/http"
 	"strings"
 	"time"
 )
 
-// notices tells the owner what needs him: on the log, and at a webhook where there is one. The same is told once, until
-// it is over.
-type notices struct {
-	url    string
-	log    *slog.Logger
-	client http.Client
-	told   map[string]string
+// About says what a Notice is about.
+type About string
+
+const (
+	AboutHeld     About = "held"     // a limit or a policy holds a plan, in part or whole
+	AboutApproval About = "approval" // additions wait for the owner's word
+	AboutBreaker  About = "breaker"  // a set is left alone: see Trouble
+)
+
+// Notice is what needs the owner, or needs him no more.
+type Notice struct {
+	About About
+	Key   string // which of that kind: a set, a limit, a request's id
+	Text  string // what is so and what to do, in words
+	Over  bool   // it is so no longer
 }
 
-func newNotices(url string, log *slog.Logger) *notices {
-	return &notices{url: url, log: log, client: http.Client{Timeout: 5 * time.Second}, told: map[string]string{}}
+// Notify has the Updater tell f what needs the owner: at every tick, as long as it is so, and once when it is over. F must not
+// wait, and tells the same no more often than he can bear.
+func (u *Updater) Notify(f func(Notice)) { u.notify = f }
+
+// raise tells a notice, and clear that it is over, if it was told since the start.
+func (u *Updater) raise(about About, key, text string) {
+	u.told[Notice{About: about, Key: key}] = true
+	u.notify(Notice{About: about, Key: key, Text: text})
 }
 
-// raise tells text under a key, unless it was told already. A webhook that fails is tried again at the next raise.
-func (n *notices) raise(ctx context.Context, key, text string) {
-	if n.told[key] == text {
-		return
+func (u *Updater) clear(about About, key string) {
+	if n := (Notice{About: about, Key: key}); u.told[n] {
+		delete(u.told, n)
+		n.Over = true
+		u.notify(n)
 	}
-	n.log.Warn("waf needs its owner", "about", key, "notice", text)
-	if err := n.post(ctx, text); err != nil {
-		n.log.Warn("waf.webhook failed, to be tried again", "error", err)
-		return
-	}
-	n.told[key] = text
 }
 
-// clear says that it is over.
-func (n *notices) clear(key string) { delete(n.told, key) }
-
-// post sends a text as Slack, and what is compatible with it, takes it (docs.slack.dev/messaging/sending-messages-using-
-// incoming-webhooks). The URL is a secret and stands in no error.
-func (n *notices) post(ctx context.Context, text string) error {
-	if n.url == "" {
-		return nil
+// clearOthers clears what is about the same and not among keys.
+func (u *Updater) clearOthers(about About, keys map[string]bool) {
+	for n := range u.told {
+		if n.About == about && !keys[n.Key] {
+			u.clear(about, n.Key)
+		}
 	}
-	body, err := json.Marshal(map[string]string{"text": "Referee: " + slackText.Replace(text)})
-	if err != nil {
-		return err
-	}
-	req, err := http.NewRequestWithContext(ctx, http.MethodPost, n.url, bytes.NewReader(body))
-	if err != nil {
-		return fmt.Errorf("waf.webhook: not a URL that can be posted to")
-	}
-	req.Header.Set("Content-Type", "application/json")
-	resp, err := n.client.Do(req)
-	if err != nil {
-		return fmt.Errorf("waf.webhook: no answer within %v", n.client.Timeout)
-	}
-	defer resp.Body.Close()
-	_, _ = io.Copy(io.Discard, io.LimitReader(resp.Body, 4096)) // so that the connection is used again
-	if resp.StatusCode/100 != 2 {
-		return fmt.Errorf("waf.webhook: it answered %s", resp.Status)
-	}
-	return nil
 }
-
-// slackText escapes what Slack would take for its own marks: names come from clients.
-var slackText = strings.NewReplacer("&", "&amp;", "<", "&lt;", ">", "&gt;")
 
 // linesShown bounds a diff in a notice: 40 lines are what a person reads on a phone.
 const linesShown = 40

@@ -1,13 +1,7 @@
 package waf
 
 import (
-	"context"
-	"encoding/json"
 	"fmt"
-	"io"
-	"log/slog"
-	"net/http"
-	"net/http/httptest"
 	"net/netip"
 	"slices"
 	"strings"
@@ -97,27 +91,22 @@ func rollback(r *rig) {
 }
 
 func approval(r *rig) {
-	var told []string
-	hook := httptest.NewServer(http.HandlerFunc(func(_ http.ResponseWriter, req *http.Request) {
-		var message struct{ Text string }
-		body, _ := io.ReadAll(req.Body)
-		if err := json.Unmarshal(body, &message); err != nil || req.Header.Get("Content-Type") != "application/json" {
-			r.Errorf("the webhook got %q", body)
-		}
-		told = append(told, message.Text)
-	}))
-	r.Cleanup(hook.Close)
-	r.cfg.Approve, r.cfg.Webhook = "manual", hook.URL
+	r.cfg.Approve = "manual"
+	var told []Notice
 	r.restart()
+	r.updater.Notify(func(n Notice) { told = append(told, n) })
 	hits := []policy.Hit{nameHit("kq3v9z.com", 2, day), clientHit("198.51.100.7/32", 1, time.Hour)}
 	for range 3 {
 		r.tick(start, hits...)
 	}
 	r.holds(SetNames)
-	if len(r.journal.orders) != 1 || len(told) != 1 || !strings.Contains(told[0], "+ names kq3v9z.com") || !strings.Contains(told[0], "approve 1") {
-		r.Fatalf("%d requests, told %q", len(r.journal.orders), told)
+	if len(r.journal.orders) != 1 || len(told) != 3 || told[0] != told[2] || told[0].About != AboutApproval || told[0].Key != "1" ||
+		!strings.Contains(told[0].Text, "+ names kq3v9z.com") || !strings.Contains(told[0].Text, "approve 1") {
+		r.Fatalf("%d requests, told %+v", len(r.journal.orders), told)
 	}
 	r.restart()
+	told = nil
+	r.updater.Notify(func(n Notice) { told = append(told, n) })
 	more := append(hits, nameHit("xw81tt.com", 1, day))
 	r.tick(in(time.Minute), more...)
 	if len(r.journal.orders) != 2 || len(r.journal.orders[1].Entries) != 1 {
@@ -127,6 +116,9 @@ func approval(r *rig) {
 	r.tick(in(2*time.Minute), more...)
 	r.holds(SetNames, pattern("kq3v9z.com"))
 	r.holds(SetIPv4, "198.51.100.7/32")
+	if last := told[len(told)-1]; !last.Over || last.Key != "1" {
+		r.Errorf("approved, and told %+v", last)
+	}
 	r.tick(in(time.Hour), more...) // an approval keeps nothing beyond its expiry
 	r.holds(SetIPv4)
 }
@@ -284,34 +276,6 @@ func TestASetThatCannotBeWrittenIsLeftAloneForAWhileAndItsBacklogKept(t *testing
 	r.holds(SetNames, pattern("kq3v9z.com", "xw81tt.com"))
 	if r.journal.troubles[SetNames] != nil || testutil.ToFloat64(r.updater.metrics.breaker.WithLabelValues("names")) != 0 {
 		t.Error("it is in trouble still")
-	}
-}
-
-func TestAWebhookIsToldOnceAndAgainWhenItFailed(t *testing.T) {
-	var got []string
-	status := http.StatusInternalServerError
-	hook := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		body, _ := io.ReadAll(r.Body)
-		got = append(got, string(body))
-		w.WriteHeader(status)
-	}))
-	defer hook.Close()
-	n := newNotices(hook.URL, slog.New(slog.DiscardHandler))
-	for range 2 {
-		n.raise(context.Background(), "x", "<b> & more")
-	}
-	status = http.StatusOK
-	for range 3 {
-		n.raise(context.Background(), "x", "<b> & more")
-	}
-	n.clear("x")
-	n.raise(context.Background(), "x", "<b> & more")
-	if len(got) != 4 || !strings.Contains(got[0], `\u0026lt;b\u0026gt;`) {
-		t.Errorf("%d posts: %q", len(got), got)
-	}
-	hook.Close()
-	if err := n.post(context.Background(), "x"); err == nil || strings.Contains(err.Error(), hook.URL) {
-		t.Errorf("the error is %v: it must not show the URL", err)
 	}
 }
 

@@ -255,9 +255,10 @@ func prune(tree any) any {
 	return tree
 }
 
-// Policy is the least IAM policy that a configuration needs: to read and, for a writer, to update its own sets. With
-// NAME/ID in place of ARNs, account and Region are not known, and stand as *.
-func (c Config) Policy() ([]byte, error) {
+// Policy is the least IAM policy that a configuration needs: to read and, for a writer, to update its own sets; and to
+// publish to a topic of alerts, unless that is "". With NAME/ID in place of ARNs, account and Region are not known, and stand
+// as *.
+func (c Config) Policy(topic string) ([]byte, error) {
 	type statement struct {
 		Sid      string
 		Effect   string
@@ -308,6 +309,9 @@ func (c Config) Policy() ([]byte, error) {
 	}
 	if err := errors.Join(add("RefereeNames", "RegexPatternSet", SetNames), add("RefereeClients", "IPSet", SetIPv4, SetIPv6)); err != nil {
 		return nil, err
+	}
+	if topic != "" {
+		statements = append(statements, statement{"RefereeAlerts", "Allow", []string{"sns:Publish"}, []string{topic}})
 	}
 	if len(statements) == 0 {
 		return nil, errors.New("no set is configured: set waf.names-set, waf.ipv4-set or waf.ipv6-set first; `referee waf init` makes them")

@@ -96,9 +96,10 @@ func TestTheIAMPolicyAllowsTheSetsAndNothingElse(t *testing.T) {
 		c.NamesSet = SetList{"arn:aws:wafv2:eu-west-1:42:regional/regexpatternset/n/" + id, "m/" + id}
 		c.IPv4Set = "v4/" + id
 	})
-	f := func(c Config, want ...string) {
+	const topic = "arn:aws:sns:eu-west-1:42:oncall"
+	f := func(c Config, topic string, want ...string) {
 		t.Helper()
-		text, err := c.Policy()
+		text, err := c.Policy(topic)
 		must(t, err)
 		var policy struct {
 			Statement []struct{ Action, Resource []string }
@@ -114,9 +115,10 @@ func TestTheIAMPolicyAllowsTheSetsAndNothingElse(t *testing.T) {
 	}
 	names := "arn:aws:wafv2:eu-west-1:42:regional/regexpatternset/n/" + id + " arn:aws:wafv2:eu-west-1:*:regional/regexpatternset/m/" + id
 	clients := "arn:aws:wafv2:eu-west-1:*:regional/ipset/v4/" + id
-	f(c, "wafv2:GetRegexPatternSet wafv2:UpdateRegexPatternSet on "+names, "wafv2:GetIPSet wafv2:UpdateIPSet on "+clients)
+	f(c, "", "wafv2:GetRegexPatternSet wafv2:UpdateRegexPatternSet on "+names, "wafv2:GetIPSet wafv2:UpdateIPSet on "+clients)
 	c.Mode = ModeShadow
-	f(c, "wafv2:GetRegexPatternSet on "+names, "wafv2:GetIPSet on "+clients)
+	f(c, topic, "wafv2:GetRegexPatternSet on "+names, "wafv2:GetIPSet on "+clients, "sns:Publish on "+topic)
+	f(valid(func(c *Config) { c.NamesSet, c.IPv4Set, c.IPv6Set = nil, "", "" }), topic, "sns:Publish on "+topic)
 }
 
 func TestAReadThatLagsBehindAWriteIsLeftToTheNextTick(t *testing.T) {

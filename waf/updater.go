@@ -40,7 +40,8 @@ type Updater struct {
 	reads, updates *pace
 	pause          time.Duration // the longest between two attempts at the start; it doubles
 
-	notices    *notices
+	notify     func(Notice)
+	told       map[Notice]bool // notices that go on, without their texts
 	traffic    Traffic
 	loaded     bool
 	breakers   map[SetKind]*breaker
@@ -68,7 +69,8 @@ func New(cfg Config, api API, j Journal, reg prometheus.Registerer, log *slog.Lo
 		last:       map[SetKind]Generation{},
 		quarantine: map[SetKind]map[string]string{},
 		together:   map[string]int{},
-		notices:    newNotices(cfg.Webhook, log),
+		notify:     func(Notice) {},
+		told:       map[Notice]bool{},
 		breakers:   map[SetKind]*breaker{},
 	}
 	for _, kind := range kinds() {

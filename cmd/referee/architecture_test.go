@@ -22,13 +22,14 @@ var arrows = map[string][]string{
 	"report":            {"ledger", "policy", "classifier", "evidence", "waf", "features"},
 	"intake":            {"policy", "evidence", "classifier", "features"},
 	"intake/logs":       {"intake", "policy", "evidence", "classifier", "features"},
-	"sidecar":           {"features", "classifier", "evidence", "policy", "waf", "ledger", "report", "intake"},
+	"alert":             {},
+	"sidecar":           {"alert", "features", "classifier", "evidence", "policy", "waf", "ledger", "report", "intake"},
 	"training":          {"features", "classifier", "training/shapes"},
 	"training/shapes":   {},
 	"deploy/examples":   {},
 	"training/fetch":    {"training"},
 	"demo":              {"sidecar", "report", "waf", "waf/waftest", "training/shapes"},
-	"cmd/referee":       {"features", "classifier", "policy", "waf", "ledger", "report", "sidecar", "demo"},
+	"cmd/referee":       {"alert", "features", "classifier", "policy", "waf", "ledger", "report", "sidecar", "demo"},
 	"cmd/referee-train": {"features", "classifier", "policy", "training", "training/shapes", "training/fetch"},
 }
 

@@ -51,7 +51,7 @@ func reloadOnHangup(ctx context.Context, hangup <-chan os.Signal, s *sidecar.Sid
 				err = s.Reload(line.Serve.Config)
 			}
 			if err != nil {
-				s.Log().Error("reload refused, the old configuration stays", "error", err)
+				s.ReloadRefused(err)
 				continue
 			}
 			setLevel(level, line.Serve.Log)

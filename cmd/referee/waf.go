@@ -59,7 +59,9 @@ func (dry) Carried(context.Context, int64) error                     { return ni
 func (dry) Trouble(context.Context, waf.SetKind, *waf.Trouble) error { return nil }
 
 // tick runs one tick of the updater as this configuration has it, on what the ledger knows.
-func (c *wafCommand) tick(ctx context.Context, cfg waf.Config, l *ledger.Ledger, j waf.Journal, log *slog.Logger, now time.Time) (waf.Plan, error) {
+func (c *wafCommand) tick(
+	ctx context.Context, cfg waf.Config, l *ledger.Ledger, j waf.Journal, log *slog.Logger, tell func(waf.Notice), now time.Time,
+) (waf.Plan, error) {
 	rules, err := c.rules()
 	if err != nil {
 		return waf.Plan{}, err
@@ -88,14 +90,15 @@ func (c *wafCommand) tick(ctx context.Context, cfg waf.Config, l *ledger.Ledger,
 	if err != nil {
 		return waf.Plan{}, err
 	}
+	updater.Notify(tell)
 	return updater.RunOnce(ctx, hits, exempt, now)
 }
 
-// look is a tick that can write nothing: neither to AWS nor to the ledger, nor to the webhook.
+// look is a tick that can write nothing, neither to AWS nor to the ledger, and alerts nobody.
 func (c *wafCommand) look(ctx context.Context, l *ledger.Ledger, now time.Time) (waf.Plan, error) {
 	cfg := c.WAF
-	cfg.Mode, cfg.Webhook = waf.ModeShadow, ""
-	return c.tick(ctx, cfg, l, dry{l}, slog.New(slog.DiscardHandler), now)
+	cfg.Mode = waf.ModeShadow
+	return c.tick(ctx, cfg, l, dry{l}, slog.New(slog.DiscardHandler), func(waf.Notice) {}, now)
 }
 
 func (c *wafCommand) rules() (*policy.Policy, error) {

@@ -57,7 +57,7 @@ type wafExportIAMCommand struct{}
 func (*wafExportIAMCommand) Run(std *streams, c *wafCommand) error {
 	cfg := c.WAF
 	cfg.Mode = c.Mode
-	text, err := cfg.Policy()
+	text, err := cfg.Policy(c.Alert.SNSTopic)
 	if err != nil {
 		return err
 	}

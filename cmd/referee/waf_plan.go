@@ -8,7 +8,10 @@ import (
 	"log/slog"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
+
 	"referee/ledger"
+	"referee/sidecar"
 	"referee/waf"
 )
 
@@ -122,7 +125,13 @@ func (s *wafSyncCommand) Run(ctx context.Context, std *streams, c *wafCommand) e
 	}
 	cfg := c.WAF
 	cfg.Mode = c.Mode
-	plan, err := c.tick(ctx, cfg, l, l, newLogger(std.err, c.Log, new(slog.LevelVar)), now)
+	log := newLogger(std.err, c.Log, new(slog.LevelVar))
+	alerts, err := sidecar.NewAlerts(c.Config, prometheus.NewRegistry(), log, time.Now)
+	if err != nil {
+		return err
+	}
+	plan, err := c.tick(ctx, cfg, l, l, log, sidecar.Notify(alerts), now)
+	_ = alerts.Flush(ctx) // what could not be sent is on the log
 	if s.Format == "json" {
 		err = errors.Join(err, writeJSON(std.out, plan))
 	} else {
