@@ -45,10 +45,10 @@ model: build ## train the default model on the lists of CORPUS and write its car
 	  --sources $(CORPUS)/SOURCES.md --families $(CORPUS)/families.tsv \
 	  --clean 'zonewalk_*' --hold-back 60 $(DEV_LISTS) --targets --out classifier/default.model --card docs/model-card.md
 
-evaluate: build ## measure the default model on the development lists of CORPUS, beside the targets, and into dist/ as JSON
+evaluate: build ## measure the default model on the development lists of CORPUS, beside the targets, and into dist/ as JSON and a page
 	mkdir -p dist
 	$(BIN)/referee-train evaluate --model classifier/default.model --families $(CORPUS)/families.tsv $(DEV_LISTS) --targets \
-	  --json dist/evaluation.json
+	  --json dist/evaluation.json --html dist/evaluation.html
 
 compare: build ## the gate for replacing a model: OLD= and NEW= on the development lists of CORPUS; fails if NEW is worse
 	$(BIN)/referee-train compare $(OLD) $(NEW) --families $(CORPUS)/families.tsv $(DEV_LISTS)

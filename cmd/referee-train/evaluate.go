@@ -21,6 +21,7 @@ type evaluateCommand struct {
 	Targets   bool   `help:"Also compare with the project's targets and with peers: of its development lists alone."`
 	Format    string `enum:"text,json" default:"text" help:"text or json."`
 	JSON      string `name:"json" placeholder:"FILE" help:"Also write the figures there, as JSON."`
+	HTML      string `name:"html" placeholder:"FILE" help:"Also write a page there, with ROC curves and a bar for each family; it needs neither script nor network."`
 	Card      string `placeholder:"FILE" help:"Also renew the figures in this card of the same model."`
 }
 
@@ -88,14 +89,25 @@ func (c *evaluateCommand) Run(s streams) error {
 
 // write writes the files that were asked for.
 func (c *evaluateCommand) write(e *training.Evaluation) error {
-	if c.JSON == "" {
-		return nil
+	for _, file := range []struct {
+		path string
+		to   func(io.Writer) error
+	}{
+		{c.JSON, func(w io.Writer) error { return writeJSON(w, e) }},
+		{c.HTML, e.HTML},
+	} {
+		if file.path == "" {
+			continue
+		}
+		var b bytes.Buffer
+		if err := file.to(&b); err != nil {
+			return err
+		}
+		if err := training.WriteFile(file.path, b.Bytes()); err != nil {
+			return err
+		}
 	}
-	var b bytes.Buffer
-	if err := writeJSON(&b, e); err != nil {
-		return err
-	}
-	return training.WriteFile(c.JSON, b.Bytes())
+	return nil
 }
 
 // renew puts the figures into a card in place of the older ones.
