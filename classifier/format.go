@@ -88,44 +88,47 @@ func takeBytes(b []byte, limit int) (body, rest []byte, err error) {
 	return b[:n], b[n:], nil
 }
 
-// sections checks the envelope of a model file and returns what is in it, by name.
-func sections(data []byte) (map[string][]byte, error) {
+// sections checks the envelope of a model file and returns what is in it, by name, and the SHA-256 of the whole.
+func sections(data []byte) (found map[string][]byte, id []byte, err error) {
 	const least = len(magic) + 4 + sha256.Size
 	switch {
 	case len(data) < len(magic) || string(data[:len(magic)]) != magic:
-		return nil, errors.New("not a Referee model (train one with referee-train)")
+		return nil, nil, errors.New("not a Referee model (train one with referee-train)")
 	case len(data) < least:
-		return nil, errors.New("cut short: download or train it again")
+		return nil, nil, errors.New("cut short: download or train it again")
 	case len(data) > maxFile:
-		return nil, fmt.Errorf("%d bytes, want at most %d", len(data), maxFile)
+		return nil, nil, fmt.Errorf("%d bytes, want at most %d", len(data), maxFile)
 	}
 	if v := binary.LittleEndian.Uint32(data[len(magic):]); v != formatVersion {
-		return nil, fmt.Errorf("format version %d, this program reads %d: use the program that came with the model", v, formatVersion)
+		return nil, nil, fmt.Errorf("format version %d, this program reads %d: use the program that came with the model", v, formatVersion)
 	}
 	body, sum := data[:len(data)-sha256.Size], data[len(data)-sha256.Size:]
-	if got := sha256.Sum256(body); !bytes.Equal(got[:], sum) {
-		return nil, errors.New("damaged: its checksum does not match; download or train it again")
+	hash := sha256.New()
+	hash.Write(body)
+	if !bytes.Equal(hash.Sum(nil), sum) {
+		return nil, nil, errors.New("damaged: its checksum does not match; download or train it again")
 	}
-	found := map[string][]byte{}
+	hash.Write(sum)
+	found = map[string][]byte{}
 	for rest := body[len(magic)+4:]; len(rest) > 0; {
 		name, after, err := takeBytes(rest, maxName)
 		if err != nil {
-			return nil, fmt.Errorf("section %d: %w", len(found)+1, err)
+			return nil, nil, fmt.Errorf("section %d: %w", len(found)+1, err)
 		}
 		if _, twice := found[string(name)]; twice {
-			return nil, fmt.Errorf("section %q twice", name)
+			return nil, nil, fmt.Errorf("section %q twice", name)
 		}
 		found[string(name)], rest, err = takeBytes(after, maxFile)
 		if err != nil {
-			return nil, fmt.Errorf("section %q: %w", name, err)
+			return nil, nil, fmt.Errorf("section %q: %w", name, err)
 		}
 	}
 	for _, name := range []string{"info", "linear", "tails", "golden"} {
 		if _, ok := found[name]; !ok {
-			return nil, fmt.Errorf("no section %q", name)
+			return nil, nil, fmt.Errorf("no section %q", name)
 		}
 	}
-	return found, nil
+	return found, hash.Sum(nil), nil
 }
 
 func appendGolden(b []byte, labels []string, c *Cascade) []byte {

@@ -1,7 +1,6 @@
 package classifier
 
 import (
-	"crypto/sha256"
 	_ "embed"
 	"encoding/hex"
 	"encoding/json"
@@ -34,7 +33,7 @@ func Parse(data []byte) (*Model, error) {
 }
 
 func parse(data []byte) (*Model, error) {
-	found, err := sections(data)
+	found, id, err := sections(data)
 	if err != nil {
 		return nil, err
 	}
@@ -51,8 +50,7 @@ func parse(data []byte) (*Model, error) {
 	if err := checkGolden(found["golden"], &m.cascade); err != nil {
 		return nil, err
 	}
-	sum := sha256.Sum256(data)
-	m.id = hex.EncodeToString(sum[:])[:12]
+	m.id = hex.EncodeToString(id)[:12]
 	return &m, nil
 }
 
