@@ -1,7 +1,6 @@
 package classifier_test
 
 import (
-	"os"
 	"testing"
 
 	"referee/classifier"
@@ -48,19 +47,6 @@ func BenchmarkTail(b *testing.B) {
 	for b.Loop() {
 		m.Tail(scores[i%len(scores)])
 		i++
-	}
-}
-
-func BenchmarkParseOfTheModelFile(b *testing.B) {
-	data, err := os.ReadFile("default.model")
-	if err != nil {
-		b.Fatal(err)
-	}
-	b.ReportAllocs()
-	for b.Loop() {
-		if _, err := classifier.Parse(data); err != nil {
-			b.Fatal(err)
-		}
 	}
 }
 

@@ -4,6 +4,7 @@ package classifier_test
 
 import (
 	"net/url"
+	"os"
 	"syscall"
 	"testing"
 
@@ -14,13 +15,13 @@ import (
 // The times of a score, in plain Go and with vector instructions, beside yardsticks. On a shared machine read cpu-ns/op,
 // the processor's time: ns/op has the waiting for it, too.
 
-// timed calls score with one name after the other.
-func timed(b *testing.B, names []features.Name, score func(features.Name)) {
+// timed calls f with one name after the other.
+func timed(b *testing.B, names []features.Name, f func(features.Name)) {
 	b.Helper()
 	b.ReportAllocs()
 	i, start := 0, processorTime(b)
 	for b.Loop() {
-		score(names[i%len(names)])
+		f(names[i%len(names)])
 		i++
 	}
 	b.ReportMetric(float64(processorTime(b)-start)/float64(b.N), "cpu-ns/op")
@@ -100,6 +101,18 @@ func BenchmarkYardstickURLParse(b *testing.B) {
 	}
 	timed(b, names, func(n features.Name) {
 		if _, err := url.Parse(n.Host); err != nil {
+			b.Fatal(err)
+		}
+	})
+}
+
+func BenchmarkParseOfTheModelFile(b *testing.B) {
+	data, err := os.ReadFile("default.model")
+	if err != nil {
+		b.Fatal(err)
+	}
+	timed(b, []features.Name{{}}, func(features.Name) {
+		if _, err := classifier.Parse(data); err != nil {
 			b.Fatal(err)
 		}
 	})
