@@ -43,7 +43,7 @@ bench: ## time and allocations of parse, score and a whole /v1/check request, be
 model: build ## train the default model on the lists of CORPUS and write its card (some minutes on 2 free cores)
 	$(BIN)/referee-train train --benign $(CORPUS)/train/benign.tsv.gz --dga $(CORPUS)/train/dga.tsv.gz \
 	  --sources $(CORPUS)/SOURCES.md --families $(CORPUS)/families.tsv \
-	  --clean 'zonewalk_*' --hold-back 60 $(DEV_LISTS) --targets --out classifier/default.model --card docs/model-card.md
+	  --clean 'zonewalk_*' --hold-back 60 --cross-fit 2 $(DEV_LISTS) --targets --out classifier/default.model --card docs/model-card.md
 
 evaluate: build ## measure the default model on the development lists of CORPUS, beside the targets, and into dist/ as JSON and a page
 	mkdir -p dist

@@ -119,3 +119,29 @@ func TestARecipeThatCannotBeTrainedIsRefused(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestNamesOfTheCalibrationAreLearnedAndScoredByModelsThatDidNot(t *testing.T) {
+	c, r := smallCorpus(), smallRecipe()
+	r.Network.Epochs = 0
+	r.CrossFit = 3
+	l, err := learn(context.Background(), c, c.Families, r, noProgress)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if got, want := len(l.benign), len(c.Benign)+len(c.Calibration); got != want {
+		t.Errorf("%d labels learned, want %d", got, want)
+	}
+	if got, want := len(l.clean), len(r.judged(c)); got != want {
+		t.Fatalf("%d labels scored, want %d", got, want)
+	}
+	mean := func(scores []float32) (sum float64) {
+		for _, s := range scores {
+			sum += float64(s) / float64(len(scores))
+		}
+		return sum
+	}
+	apart, learned := mean(l.clean), mean(scoreLabels(l.model, labelsOf(r.judged(c))))
+	if apart <= learned {
+		t.Errorf("models that did not learn the names score them %.3f on average, the one that did %.3f: want a higher score", apart, learned)
+	}
+}

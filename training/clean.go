@@ -35,10 +35,11 @@ func (c *Corpus) DropMachineMade(ctx context.Context, s Schedule, progress func(
 	}
 	suspect := map[string]bool{}
 	for h, half := range halves {
-		l, err := learn(ctx, &Corpus{Benign: halves[1-h]}, c.Families, Recipe{Schedule: s}, func(done, total int) { progress(h*total+done, 2*total) })
+		model, err := trainHeads(ctx, labelsOf(halves[1-h]), c.Families, nil, Recipe{Schedule: s}, func(done, total int) { progress(h*total+done, 2*total) })
 		if err != nil {
 			return 0, err
 		}
+		l := &model.Linear
 		limit := thresholdAt(scoreLabels(l, labelsOf(c.Calibration)), machineMade)
 		for _, b := range half {
 			if !trusted[b.Source] && l.Score(b.Label) >= limit {

@@ -33,11 +33,11 @@ func CrossValidate(ctx context.Context, c *Corpus, r Recipe, k int, progress fun
 		if err != nil {
 			return nil, err
 		}
-		at := thresholds(scoreLabels(l, labelsOf(c.Calibration)), falsePositiveRates[:])
+		at := thresholds(l.clean, falsePositiveRates[:])
 		out := Fold{}
 		for i := range at {
-			out.Known[i] = macro(familyRates(l, taught, at[i], false))
-			out.Unseen[i] = macro(familyRates(l, left, at[i], true))
+			out.Known[i] = macro(familyRates(l.model, taught, at[i], false))
+			out.Unseen[i] = macro(familyRates(l.model, left, at[i], true))
 		}
 		for _, f := range left {
 			out.LeftOut = append(out.LeftOut, f.Name)

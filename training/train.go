@@ -3,9 +3,7 @@ package training
 import (
 	"context"
 	"fmt"
-	"math"
 	"math/rand/v2"
-	"slices"
 
 	"referee/classifier"
 	"referee/features"
@@ -20,38 +18,39 @@ type Recipe struct {
 	Pass      float64         // share of the clean names that the first stage does not clear
 	WordBits  uint            // of the hash of the head for word lists, 0: no such head
 	WordShare float64         // of the benign names flagged, how many that head may flag: above 0, below 1
+	CrossFit  int             // into how many parts the clean names held back are divided, to learn from them all the same; below 2: not
 	MinLength int             // shorter labels abstain
 	Made      string          // goes into the model's Info as it is; empty: equal inputs give equal bytes whenever they are trained
 }
 
 // Train makes a model: the bytes of its file.
 func Train(ctx context.Context, c *Corpus, r Recipe, progress func(done, total int)) ([]byte, error) {
-	model, err := learn(ctx, c, c.Families, r, progress)
+	if len(r.judged(c)) == 0 {
+		return nil, fmt.Errorf("no clean benign label has %d characters or more: nothing to calibrate with", r.MinLength)
+	}
+	learned, err := learn(ctx, c, c.Families, r, progress)
 	if err != nil {
 		return nil, err
 	}
+	model := learned.model
 	info := classifier.Info{
 		Scorer:    r.scorer(),
 		Recipe:    r.String(),
 		Made:      r.Made,
 		Seed:      r.Seed,
 		MinLength: r.MinLength,
-		Benign:    counted(c.Benign),
+		Benign:    counted(learned.benign),
+		Clean:     counted(r.judged(c)),
 		Families:  sizes(c.Families),
 		LeftOut:   sizes(c.LeftOut),
 	}
-	judged := slices.DeleteFunc(slices.Clone(c.Calibration), func(x Labelled) bool { return info.Abstains(x.Label) })
-	if len(judged) == 0 {
-		return nil, fmt.Errorf("no clean benign label has %d characters or more: nothing to calibrate with", r.MinLength)
-	}
-	info.Clean = counted(judged)
 	parts := classifier.Parts{
 		Info:    info,
 		Linear:  model.Linear,
 		Network: model.Network,
 		Words:   model.Words,
 		Stages:  model.Stages,
-		Clean:   scoreLabels(model, labelsOf(judged)),
+		Clean:   learned.clean,
 		Golden:  golden(r.Seed),
 	}
 	if parts.Info.Figures, err = figures(parts, model, c.Families); err != nil {
@@ -85,6 +84,9 @@ func (r Recipe) String() string {
 		text += fmt.Sprintf("; for names of words a regression over n-grams of %d to %d characters hashed to %d bits, which may flag %g %% of the benign "+
 			"names flagged", features.MinLongGram, features.MaxLongGram, r.WordBits, 100*r.WordShare)
 	}
+	if r.CrossFit > 1 {
+		text += fmt.Sprintf("; the clean names are learned too, and scored for the calibration by %d models that each learned all parts of them but one", r.CrossFit)
+	}
 	if r.Synthetic > 0 {
 		text += fmt.Sprintf("; %g %% of the generated names are synthetic shapes", 100*r.Synthetic)
 	}
@@ -98,6 +100,9 @@ func (r Recipe) Validate() error {
 	}
 	if !(r.Synthetic >= 0 && r.Synthetic < 1) {
 		return fmt.Errorf("synthetic %v: want 0 or more and less than 1", r.Synthetic)
+	}
+	if r.CrossFit < 0 || r.CrossFit > 20 {
+		return fmt.Errorf("cross-fit %d: want 0 for none, or 2 to 20", r.CrossFit)
 	}
 	if r.WordBits > 0 {
 		if err := r.wordSchedule().Validate(); err != nil {
@@ -125,48 +130,6 @@ func (r Recipe) wordSchedule() Schedule {
 	return s
 }
 
-// networkWork is how many times longer a name takes the network's training than the regression's, for progress.
-const networkWork = 10
-
-// learn trains the heads and rounds them to integers; where the first stage ends, and where the second head's scores lie,
-// follows from the clean names held back.
-func learn(ctx context.Context, c *Corpus, families []Family, r Recipe, progress func(done, total int)) (*classifier.Cascade, error) {
-	benign, generated := labelsOf(c.Benign), withShapes(taught(families), labelsOf(c.Benign), r.Synthetic, r.Seed)
-	words := taught(slices.DeleteFunc(slices.Clone(c.LeftOut), func(f Family) bool { return f.Kind != Wordlist }))
-	perEpoch := newSampler(r.Seed, benign, generated).perEpoch()
-	total, before := (r.Epochs+networkWork*r.Network.Epochs)*perEpoch, 0
-	part := func(work int) func(done, _ int) {
-		return func(done, _ int) { progress(before+work*done, total) }
-	}
-	first := newRegression(r.Schedule)
-	if err := first.train(ctx, benign, generated, part(1)); err != nil {
-		return nil, fmt.Errorf("train the regression: %w", err)
-	}
-	before = r.Epochs * perEpoch
-	model := &classifier.Cascade{Linear: first.quantise()}
-	clean := labelsOf(slices.DeleteFunc(slices.Clone(c.Calibration), func(l Labelled) bool { return r.abstains(l.Label) }))
-	if r.Network.Epochs > 0 {
-		second := newNetwork(r.Network)
-		if err := second.train(ctx, benign, generated, part(networkWork)); err != nil {
-			return nil, fmt.Errorf("train the network: %w", err)
-		}
-		network, err := second.quantise()
-		if err != nil {
-			return nil, fmt.Errorf("round the network: %w", err)
-		}
-		model.Network, model.Stages = network, stages(model.Linear, network, clean, r)
-	}
-	if r.WordBits > 0 && len(words) > 0 {
-		head := newRegression(r.wordSchedule())
-		head.long = true
-		if err := head.train(ctx, benign, words, func(int, int) {}); err != nil {
-			return nil, fmt.Errorf("train the head for words: %w", err)
-		}
-		join(model, head.quantise(), clean, r.WordShare)
-	}
-	return model, nil
-}
-
 // taught are the labels of families to learn from.
 func taught(families []Family) [][]string {
 	names := make([][]string, len(families))
@@ -174,43 +137,6 @@ func taught(families []Family) [][]string {
 		names[i] = f.Labels
 	}
 	return names
-}
-
-func (r Recipe) abstains(label string) bool {
-	info := classifier.Info{MinLength: r.MinLength}
-	return info.Abstains(label)
-}
-
-// join adds the head for words. Its scores are moved, in a straight line, so that at one in 1,000 and at one in 10,000 of
-// the clean names it flags its share of them and the first head the rest.
-func join(model *classifier.Cascade, words classifier.Linear, clean []string, share float64) {
-	random := scoreLabels(model, clean)
-	long := scoreLabels(&words, slices.DeleteFunc(slices.Clone(clean), func(label string) bool { return len(label) < classifier.MinWords }))
-	part := float64(len(clean)) / float64(len(long)+1)
-	at := func(tail float64) (first, second float32) {
-		return thresholdAt(random, tail*(1-share)), thresholdAt(long, tail*share*part)
-	}
-	near, nearWords := at(1e-3)
-	far, farWords := at(1e-4)
-	model.Words = &words
-	model.WordScale = max(far-near, 0.1) / max(farWords-nearWords, 0.1)
-	model.WordShift = near - float32(model.WordScale*nearWords)
-}
-
-// loosest is the largest benign tail at which a model of two stages may flag: cleared names stay below it.
-const loosest = 0.02
-
-// stages are where the first stage clears all but a share of the clean names, and the score below which cleared names stay.
-func stages(first classifier.Linear, network *classifier.Network, clean []string, r Recipe) classifier.Stages {
-	both := classifier.Cascade{
-		Linear: first, Network: network,
-		Stages: classifier.Stages{Share: r.Share, Exit: float32(math.Inf(-1))},
-	}
-	return classifier.Stages{
-		Share: r.Share,
-		Exit:  thresholdAt(scoreLabels(&first, clean), r.Pass),
-		Top:   thresholdAt(scoreLabels(&both, clean), loosest),
-	}
 }
 
 // figures says for each preset that the calibration supports what it asks for and what it finds.

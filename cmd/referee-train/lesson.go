@@ -17,6 +17,8 @@ type lesson struct {
 	Clean    []string `placeholder:"SOURCE" help:"Benign sources without generated names among them, to calibrate with; * matches. All, if none is named."`
 	HoldBack int      `default:"30" help:"Percent of the clean labels to calibrate with and not to learn: more support stricter confidences."`
 
+	CrossFit int `default:"0" help:"Learn the labels held back too: calibrate with so many models, 2 or more, that each learned all parts of them but one. Takes as many trainings more."`
+
 	Labels      []string `sep:"none" placeholder:"FILE" help:"What you know from your own traffic: a name, a tab and dga or benign, as referee report --export-labels writes it. It goes before the lists. Repeatable."`
 	LabelWeight int      `default:"10" help:"How many times as much as a name of a list each of these counts, 1 to 1000."`
 
@@ -26,10 +28,10 @@ type lesson struct {
 	Epochs    int     `default:"4" help:"Passes over the benign names."`
 	Rate      float32 `default:"0.1" help:"Learning rate."`
 	Batch     int     `default:"256" help:"Names between two updates."`
-	Synthetic float64 `default:"0.3" help:"Share of the generated names that are synthetic shapes and no family's: they stand for families that nobody has seen."`
+	Synthetic float64 `default:"0.45" help:"Share of the generated names that are synthetic shapes and no family's: they stand for families that nobody has seen."`
 	KeepAll   bool    `help:"Learn also from benign names that look generated; by default those of sources that are not clean are left out."`
 
-	NetworkEpochs int     `default:"4" help:"Passes of the character network, the second stage; 0 for the regression alone."`
+	NetworkEpochs int     `default:"6" help:"Passes of the character network, the second stage; 0 for the regression alone."`
 	Filters       int     `default:"64" help:"Filters of the network for each kernel width."`
 	Dense         int     `default:"64" help:"Hidden units of the network."`
 	Dropout       float32 `default:"0.2" help:"Share of its pooled features that the network does without in each example."`
@@ -37,7 +39,7 @@ type lesson struct {
 	NetworkBatch  int     `default:"512" help:"Names between two updates of the network."`
 	Share         float32 `default:"0.7" help:"Weight of the regression in the score of a name that both stages read."`
 	WordBits      uint    `default:"21" help:"Size of the n-gram table of the head for word lists, which learns the families left out above; 0 for no such head."`
-	WordShare     float64 `default:"0.2" help:"Share of the benign names flagged that the head for word lists may flag."`
+	WordShare     float64 `default:"0.25" help:"Share of the benign names flagged that the head for word lists may flag."`
 	Pass          float64 `default:"0.1" help:"Share of clean names that the first stage does not clear: less is faster, more finds more."`
 }
 
@@ -53,6 +55,7 @@ func (l *lesson) recipe() (training.Recipe, error) {
 		Pass:      l.Pass,
 		WordBits:  l.WordBits,
 		WordShare: l.WordShare,
+		CrossFit:  l.CrossFit,
 		MinLength: l.MinLength,
 	}
 	return recipe, recipe.Validate()
