@@ -13,6 +13,7 @@ import (
 // Explanation says what made a score: Score is Base and the effects of all parts together.
 type Explanation struct {
 	Result
+	Kind  Kind    // likely form, of a name that scores as one in 1,000 benign ones or fewer do
 	Base  float32 // log-odds before anything is read
 	Parts []Part  // strongest first, whichever way they push
 }
@@ -28,6 +29,9 @@ func (m *Model) Explain(n features.Name) Explanation {
 	effects := map[string]float64{}
 	base := m.cascade.explain(n.Label, func(what string, effect float64) { effects[what] += effect })
 	e := Explanation{Result: m.Judge(n), Base: float32(base)}
+	if Confidence(e.Tail) <= Sensitive && !e.Abstain {
+		e.Kind = m.cascade.kind(n.Label)
+	}
 	for what, effect := range effects {
 		if effect != 0 {
 			e.Parts = append(e.Parts, Part{what, float32(effect)})
@@ -103,6 +107,9 @@ func (e Explanation) String() string {
 	fmt.Fprintf(&b, "%s: score %+.2f, benign tail %.2g", e.Domain, e.Score, e.Tail)
 	if e.Abstain {
 		b.WriteString(", of a kind that the model cannot tell")
+	}
+	if e.Kind != "" {
+		b.WriteString(", of the form " + string(e.Kind))
 	}
 	rest := e.Base
 	for i, p := range e.Parts {
