@@ -9,7 +9,7 @@ type Kind string
 const (
 	KindRandom        Kind = "random"        // characters drawn one by one: four consonants in a row, or digits strewn among letters
 	KindHex           Kind = "hex"           // a piece of a digest: eight or more of 0-9 and a-f, both digits and letters
-	KindPronounceable Kind = "pronounceable" // vowels and consonants by turns: no three of a kind in a row and no digit
+	KindPronounceable Kind = "pronounceable" // nine characters or more, no digit and no three vowels or consonants in a row
 	KindWordlist      Kind = "wordlist"      // words joined: the head for words found it, and not the one for random names
 )
 
@@ -20,7 +20,7 @@ func (c *Cascade) kind(label string) Kind {
 	if c.Words != nil && len(label) >= MinWords && c.words(label, &bins) > c.random(label, &bins) {
 		return KindWordlist
 	}
-	const leastHex, manyChanges = 8, 3
+	const leastHex, leastSaid, manyChanges = 8, 9, 3 // shorter ones come about by chance
 	x := features.Lex(label)
 	letters := x.Length - x.Digits - x.Hyphens
 	switch {
@@ -28,7 +28,7 @@ func (c *Cascade) kind(label string) Kind {
 		return KindHex
 	case x.ConsonantRun >= 4 || x.Changes >= manyChanges:
 		return KindRandom
-	case x.Digits == 0 && x.ConsonantRun <= 2 && x.VowelRun <= 2 && 3*x.Vowels >= letters:
+	case x.Length >= leastSaid && x.Digits == 0 && x.ConsonantRun <= 2 && x.VowelRun <= 2 && 3*x.Vowels >= letters:
 		return KindPronounceable
 	}
 	return ""
