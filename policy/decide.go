@@ -276,7 +276,7 @@ func (p *Policy) exemptHit(h *Hit) string {
 	case Labelled:
 		return "now exempt: it is " + p.labels[h.Domain].String()
 	default:
-		return "now exempt: it is " + e.words()
+		return "now exempt: " + e.Words()
 	}
 }
 

@@ -156,9 +156,9 @@ func (e Exemption) String() string {
 	return [numExemptions + 1]string{"none", "own", "listed", "closed-registry", "popular", "labelled", "unknown"}[min(e, numExemptions)]
 }
 
-// words is what is said of an exempt name in a sentence: "it is …".
-func (e Exemption) words() string {
-	return [numExemptions + 1]string{
+// Words is what is said of an exempt name in a sentence: "it is …".
+func (e Exemption) Words() string {
+	return "it is " + [numExemptions + 1]string{
 		"not exempt", "one of your own hosts", "on your never-block lists, or holds what is",
 		"under a registry closed to the public", "a popular name", "labelled benign", "exempt",
 	}[min(e, numExemptions)]

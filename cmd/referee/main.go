@@ -37,6 +37,7 @@ type commandLine struct {
 	Demo    demoCommand    `cmd:"" help:"Show everything at work on this machine: traffic, judgement, an emulated AWS WAF, the report."`
 	Score   scoreCommand   `cmd:"" help:"Score Referers or names, one a line, from files or standard input."`
 	Report  reportCommand  `cmd:"" help:"Show what was, or would have been, blocked, and why."`
+	Label   labelCommand   `cmd:"" help:"Say of one name that it is benign or dga: a running sidecar follows, and training may learn from it."`
 	Model   modelCommand   `cmd:"" help:"Inspect or verify a model file."`
 	WAF     wafCommand     `cmd:"" name:"waf" help:"Look at the AWS WAF sets, plan, and tell a running sidecar: hold, unblock, roll back."`
 	Doctor  doctorCommand  `cmd:"" help:"Check the configuration, the model, the ledger and AWS, and say what is off."`

@@ -20,6 +20,8 @@ type reportCommand struct {
 
 	Since  string `default:"7d" placeholder:"PERIOD" help:"how far back: 90m, 24h, 7d"`
 	Format string `default:"text" enum:"text,json,html" help:"text for a terminal, json for a program, html for a browser"`
+
+	ExportLabels bool `help:"print the labels that stand, whenever they were given, in place of the report: name, dga or benign, time, apart by tabs, as referee-train train --labels reads them; only what was said with referee label, never what Referee itself found"`
 }
 
 func (c *reportCommand) Run(ctx context.Context, std *streams) error {
@@ -36,6 +38,12 @@ func (c *reportCommand) Run(ctx context.Context, std *streams) error {
 		return err
 	}
 	defer l.Close()
+	if c.ExportLabels {
+		return exportLabels(ctx, l, std.out)
+	}
+	if rules, err = labelled(ctx, l, rules); err != nil {
+		return err
+	}
 	if c.Mode == "auto" {
 		if c.Mode, err = modeOf(ctx, l); err != nil {
 			return err

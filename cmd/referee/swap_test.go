@@ -151,6 +151,11 @@ func randomNames(n int) (names []string) {
 	return names
 }
 
+func judged(m *classifier.Model, name string) classifier.Result {
+	label, _, _ := strings.Cut(name, ".")
+	return m.Judge(features.Name{Host: name, Domain: name, Label: label})
+}
+
 // said is an answer's headers.
 type said struct{ score, tail, verdict string }
 
@@ -168,8 +173,7 @@ func TestTwentySwapsAtFullRateLoseNoRequestAndMixNoModels(t *testing.T) {
 		ids[i], want[i] = m.ID(), map[string]said{}
 		flagged := 0
 		for _, name := range names {
-			label, _, _ := strings.Cut(name, ".")
-			r := m.Judge(features.Name{Host: name, Domain: name, Label: label})
+			r := judged(m, name)
 			verdict := "benign"
 			if r.Tail <= float32(classifier.Balanced) {
 				verdict = "dga"

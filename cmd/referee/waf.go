@@ -66,6 +66,9 @@ func (c *wafCommand) tick(
 	if err != nil {
 		return waf.Plan{}, err
 	}
+	if rules, err = labelled(ctx, l, rules); err != nil {
+		return waf.Plan{}, err
+	}
 	hits, err := l.ActiveHits(ctx, now)
 	if err != nil {
 		return waf.Plan{}, err

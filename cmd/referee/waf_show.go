@@ -268,6 +268,9 @@ func (y *wafWhyCommand) Run(ctx context.Context, std *streams, c *wafCommand) er
 		return err
 	}
 	defer l.Close()
+	if rules, err = labelled(ctx, l, rules); err != nil {
+		return err
+	}
 	hit := policy.Hit{Kind: policy.KindName, Domain: value}
 	var clients netip.Prefix
 	domain := value
@@ -281,6 +284,9 @@ func (y *wafWhyCommand) Run(ctx context.Context, std *streams, c *wafCommand) er
 	fmt.Fprintln(w, value)
 	if err := whyStanding(ctx, w, l, value, hit.Key()); err != nil {
 		return err
+	}
+	if label, found := rules.Labelled(domain); found {
+		fmt.Fprintf(w, "  %s since %s\n", printable(label.String()), at(label.Time))
 	}
 	if rules.ExemptHit(hit) {
 		fmt.Fprintln(w, "  never-block: it is exempt, and is not pushed whatever speaks against it")
