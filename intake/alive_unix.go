@@ -2,7 +2,10 @@
 
 package intake
 
-import "syscall"
+import (
+	"crypto/tls"
+	"syscall"
+)
 
 // alive reports whether a connection that was idle can still be written to. A peer that closed it has sent an end of file,
 // which one read without waiting finds (as database drivers do: go-sql-driver/mysql, connCheck). It costs a system call,
@@ -11,7 +14,11 @@ func (c *upstreamConn) alive() bool {
 	if c.br.Buffered() > 0 {
 		return false
 	}
-	sc, ok := c.Conn.(syscall.Conn)
+	conn := c.Conn
+	if secured, ok := conn.(*tls.Conn); ok {
+		conn = secured.NetConn() // whatever it says now, be it an alert, makes the connection one that is not kept
+	}
+	sc, ok := conn.(syscall.Conn)
 	if !ok {
 		return true
 	}

@@ -9,15 +9,13 @@ import (
 	"net"
 	"net/http/httputil"
 	"strconv"
-
-	"github.com/valyala/fasthttp"
 )
 
-// receive reads heads until one is of a final answer, and hands that to fasthttp without the lines meant for this hop.
+// receive reads heads until one is of a final answer, and passes all of them on without the lines meant for this hop.
 func (x *exchange) receive() (failure, error) {
-	x.conn.readWithin(x.proxy.cfg.ResponseTimeout)
+	x.up.readWithin(x.proxy.cfg.ResponseTimeout)
 	for interim := 0; ; interim++ {
-		block, err := readHead(x.conn.br)
+		block, err := readHead(x.up.br)
 		if err != nil {
 			return readFailure(err, interim), err
 		}
@@ -25,25 +23,34 @@ func (x *exchange) receive() (failure, error) {
 		if err != nil {
 			return badAnswer, err
 		}
-		switch {
-		case status == fasthttp.StatusSwitchingProtocols && x.upgrade != nil:
-			return x.switchProtocols(reason, len(block))
-		case status == fasthttp.StatusSwitchingProtocols:
-			return badAnswer, errors.New("it switched protocols, which nobody asked for")
-		case status < 200:
-			if interim == 100 {
-				return badAnswer, errors.New("it sent a hundred interim answers and no final one")
-			}
-			if _, err := x.conn.br.Discard(len(block)); err != nil {
-				return badAnswer, err
-			}
-			continue
+		if status >= 200 {
+			return x.finalAnswer(status, reason, http10, len(block))
 		}
-		return x.finish(status, reason, http10, len(block))
+		if status == 101 {
+			if !x.upgrades {
+				return badAnswer, errors.New("it switched protocols, which nobody asked for")
+			}
+			x.writeAnswer(status, reason)
+			_, _ = x.up.br.Discard(len(block))
+			x.tunnel()
+			return none, nil
+		}
+		if interim == 100 {
+			return badAnswer, errors.New("it sent a hundred interim answers and no final one")
+		}
+		// RFC 9110 section 15.2: not to an HTTP/1.0 client; and the proxy has said 100 itself where the client waited for it.
+		if x.http11 && !(status == 100 && x.continued) {
+			x.writeAnswer(status, reason)
+			x.out = append(x.out, "\r\n"...)
+			if err := x.conn.write(x.out); err != nil {
+				return clientLeft, err
+			}
+		}
+		_, _ = x.up.br.Discard(len(block))
 	}
 }
 
-var errHeadTooLong = errors.New("its header is over 32 KiB")
+var errHeadTooLong = errors.New("its header is too large")
 
 // readHead returns the next head, still buffered, up to and with the empty line.
 func readHead(br *bufio.Reader) ([]byte, error) {
@@ -62,9 +69,43 @@ func readHead(br *bufio.Reader) ([]byte, error) {
 		if i := bytes.Index(b[searched:], []byte("\r\n\r\n")); i >= 0 {
 			return b[:searched+i+4], nil
 		}
+		if bareLineFeed(b, searched) {
+			return nil, errLineEnd // it would be waited for in vain
+		}
 		searched = max(0, len(b)-3)
 		need = len(b) + 1
 	}
+}
+
+func bareLineFeed(b []byte, from int) bool {
+	for i := from; ; i++ {
+		next := bytes.IndexByte(b[i:], '\n')
+		if next < 0 {
+			return false
+		}
+		if i += next; i == 0 || b[i-1] != '\r' {
+			return true
+		}
+	}
+}
+
+// readTrailer reads what follows the last chunk.
+func readTrailer(br *bufio.Reader, trailer *head) error {
+	block, err := br.Peek(2)
+	if err == nil && string(block) != "\r\n" {
+		block, err = readHead(br)
+	}
+	if errors.Is(err, io.EOF) {
+		return io.ErrUnexpectedEOF
+	}
+	if err != nil {
+		return err
+	}
+	if err := trailer.parse(block); err != nil {
+		return err
+	}
+	_, err = br.Discard(len(block)) // its bytes stay until more is read
+	return err
 }
 
 var errNothing = errors.New("it closed the connection without an answer")
@@ -89,63 +130,59 @@ func (x *exchange) readAnswer(block []byte) (status int, reason []byte, http10 b
 	if len(first) < 12 || string(first[:7]) != "HTTP/1." || first[8] != ' ' || (first[7] != '0' && first[7] != '1') {
 		return 0, nil, false, errors.New("it is no HTTP/1.x")
 	}
-	status, err = strconv.Atoi(string(first[9:12]))
-	if err != nil || status < 100 || (len(first) > 12 && first[12] != ' ') {
-		return 0, nil, false, errors.New("its status is no number of three digits")
+	for _, c := range first[9:12] {
+		if c < '0' || c > '9' {
+			return 0, nil, false, errors.New("its status is no number of three digits")
+		}
+		status = status*10 + int(c-'0')
 	}
-	if len(first) > 13 {
-		reason = first[13:]
+	if status < 100 || (len(first) > 12 && first[12] != ' ') || bytes.IndexByte(first, '\r') >= 0 || bytes.IndexByte(first, 0) >= 0 {
+		return 0, nil, false, errors.New("its status is no number of three digits with a reason")
 	}
-	return status, reason, first[7] == '0', x.head.parse(block[end+1:])
+	return status, first[12:], first[7] == '0', x.answer.parse(block[end+1:])
 }
 
-// finish makes the response of a final answer whose head is the next n bytes.
-func (x *exchange) finish(status int, reason []byte, http10 bool, n int) (failure, error) {
+// finalAnswer passes on an answer whose head is the next n bytes.
+func (x *exchange) finalAnswer(status int, reason []byte, http10 bool, n int) (failure, error) {
 	length, err := x.bodyLength(status, http10)
 	if err != nil {
 		return badAnswer, err
 	}
-	x.keep = !x.bodyCut && length != untilClose && !x.head.has("close") && (!http10 || x.head.has("keep-alive"))
-	if length < 0 && !x.ctx.Request.Header.IsHTTP11() {
-		return x.answerUntilClose(status, reason, length, n)
+	x.length = length
+	x.reusable = !x.bodyCut && length != untilClose && !x.answer.has("close") && (!http10 || x.answer.has("keep-alive"))
+	x.keep = x.keep && !x.bodyCut && !(length < 0 && !x.http11)
+	x.writeAnswer(status, reason)
+	if length == untilClose && x.http11 {
+		x.out = append(x.out, "Transfer-Encoding: chunked\r\n"...)
 	}
-	x.writeAnswer(status, reason, nil)
-	if _, err := x.conn.br.Discard(n); err != nil {
-		return badAnswer, err
-	}
-	if err := x.respond(); err != nil {
-		return badAnswer, err
-	}
-	if x.bodyCut {
-		x.ctx.SetConnectionClose() // the rest of the request is still to come
-	}
-	if length >= 0 && length <= x.conn.br.Buffered() {
-		// It is here already: fasthttp takes a copy, and the connection is free for others at once.
-		body, _ := x.conn.br.Peek(length)
-		if length > 0 {
-			x.ctx.Response.SetBody(body)
-		}
-		_, _ = x.conn.br.Discard(length)
+	x.closing()
+	x.out = append(x.out, "\r\n"...)
+	_, _ = x.up.br.Discard(n)
+	x.answered = true
+	if length >= 0 && length <= x.up.br.Buffered() { // it is here already
+		body, _ := x.up.br.Peek(length)
+		x.out = append(x.out, body...)
+		_, _ = x.up.br.Discard(length)
 		x.whole = true
+		if x.reusable { // free for others at once, and not only when this client has read its answer
+			x.proxy.upstream.put(x.up)
+			x.up = nil
+		}
+		if x.conn.write(x.out) != nil {
+			x.keep, x.cut = false, true
+		}
 		return none, nil
 	}
-	x.decode(length)
-	// The client gets the head when the application sent it, unless a first chunk follows at once.
-	x.ctx.Response.ImmediateHeaderFlush = length >= 0 || x.conn.br.Buffered() == 0
-	x.ctx.Response.SetBodyStream(x, max(length, -1))
+	if !x.pass() {
+		x.keep, x.cut = false, true
+	}
 	return none, nil
 }
 
-// What fasthttp calls the lengths of bodies that are not known beforehand.
-const (
-	chunked    = -1
-	untilClose = -2
-)
-
 // bodyLength is RFC 9112 section 6.3, without the cases that it allows to be refused.
 func (x *exchange) bodyLength(status int, http10 bool) (int, error) {
-	encoding, encodings := x.head.first(transferEncoding)
-	length, lengths := x.head.first(contentLength)
+	encoding, encodings := x.answer.first(transferEncoding)
+	length, lengths := x.answer.first(contentLength)
 	switch {
 	case encodings > 0 && (lengths > 0 || http10):
 		return 0, errors.New("it has a Transfer-Encoding beside a Content-Length, or in HTTP/1.0")
@@ -154,143 +191,103 @@ func (x *exchange) bodyLength(status int, http10 bool) (int, error) {
 	case lengths > 1:
 		return 0, errors.New("it has several Content-Lengths")
 	}
-	n := untilClose
+	n := int64(untilClose)
 	if lengths == 1 {
-		for _, c := range length {
-			if c < '0' || c > '9' {
-				return 0, errors.New("its Content-Length is no number")
-			}
-		}
-		var err error
-		if n, err = strconv.Atoi(string(length)); err != nil {
+		var ok bool
+		if n, ok = parseLength(length); !ok {
 			return 0, errors.New("its Content-Length is no number")
 		}
 	}
 	switch {
-	case x.ctx.IsHead(), status == fasthttp.StatusNoContent, status == fasthttp.StatusNotModified:
+	case x.isHead, status == 204, status == 304:
 		return 0, nil
 	case encodings == 1:
 		return chunked, nil
 	}
-	return n, nil
+	return int(n), nil
 }
 
-// writeAnswer puts the head together as it goes on to the client. With a Connection option of our own (upgrade, close) the
-// connection is taken from fasthttp: then the head is for the wire, and whatever follows it is not in chunks.
-func (x *exchange) writeAnswer(status int, reason, own []byte) {
+// writeAnswer puts the head together as it goes on to the client, but for its end.
+func (x *exchange) writeAnswer(status int, reason []byte) {
 	out := append(x.out[:0], "HTTP/1.1 "...)
 	out = strconv.AppendInt(out, int64(status), 10)
-	out = append(out, ' ')
 	out = append(out, reason...)
 	out = append(out, "\r\n"...)
-	for i := range x.head.lines {
-		l := &x.head.lines[i]
-		if x.head.forwards(l) && (own == nil || l.kind != transferEncoding) || own != nil && l.kind == upgrade {
+	for i := range x.answer.lines {
+		l := &x.answer.lines[i]
+		if x.answer.forwards(l) && (x.http11 || l.kind != transferEncoding) || status == 101 && l.kind == upgrade {
 			out = append(out, l.raw...)
 		}
 	}
-	if own != nil {
-		out = append(out, "Connection: "...)
-		out = append(out, own...)
-		out = append(out, "\r\n"...)
-	}
-	x.out = append(out, "\r\n"...)
+	x.out = out
 }
 
-// respond makes x.out the head of the response.
-func (x *exchange) respond() error {
-	x.answerBytes.Reset(x.out)
-	br := x.answer
-	if len(x.out) > br.Size() {
-		br = bufio.NewReaderSize(&x.answerBytes, len(x.out))
-	} else {
-		br.Reset(&x.answerBytes)
-	}
-	h := &x.ctx.Response.Header
-	h.DisableNormalizing()
-	if err := h.Read(br); err != nil {
-		return err
-	}
-	h.ResetConnectionClose() // fasthttp's own conclusion from a body without a length; it is sent chunked
-	return nil
-}
-
-// decode makes x.stream the body of the answer. fasthttp's own decoder takes a chunked body that breaks off between two
-// chunks for a whole one.
-func (x *exchange) decode(length int) {
-	switch length {
+// pass streams the answer's body, with x.out before it. It reports whether all of it got through.
+func (x *exchange) pass() bool {
+	// A chunked body that breaks off between two chunks is not whole.
+	switch x.length {
 	case chunked:
-		x.stream = httputil.NewChunkedReader(x.conn.br)
+		x.stream = httputil.NewChunkedReader(x.up.br)
 	case untilClose:
-		x.stream = x.conn.br
+		x.stream = x.up.br
 	default:
-		x.counted = io.LimitedReader{R: x.conn.br, N: int64(length)}
+		x.counted = io.LimitedReader{R: x.up.br, N: int64(x.length)}
 		x.stream = &x.counted
 	}
-	x.length, x.streaming = length, true
-}
-
-// Read is the body of the answer, as fasthttp writes it to the client. A pause is allowed for as long as stream-timeout,
-// and each piece gets its own time to be written in, so that a long stream is cut by neither.
-func (x *exchange) Read(p []byte) (int, error) {
-	if x.whole {
-		return 0, io.EOF
+	if x.piece == nil {
+		x.piece = make([]byte, bodyPiece)
 	}
-	x.client.writeWithin(0)
-	x.conn.readWithin(x.proxy.cfg.StreamTimeout)
-	n, err := x.stream.Read(p)
-	x.client.writeWithin(writeTimeout)
-	if errors.Is(err, io.EOF) {
-		err = x.end()
-	}
-	return n, err
-}
-
-// end is reached where nothing more of the body can be read; it returns io.EOF where the body is whole.
-func (x *exchange) end() error {
-	switch {
-	case x.length == chunked:
-		if err := x.trailers(); err != nil {
-			return err
+	if x.up.br.Buffered() == 0 { // the client gets the head when the application sent it, unless a piece follows at once
+		if x.conn.write(x.out) != nil {
+			return false
 		}
-	case x.length >= 0 && x.counted.N > 0:
-		return io.ErrUnexpectedEOF
+		x.out = x.out[:0]
 	}
-	x.whole = true
-	return io.EOF
-}
-
-// trailers passes on what follows the last chunk.
-func (x *exchange) trailers() error {
-	br := x.conn.br
-	block, err := br.Peek(2)
-	if err == nil && string(block) != "\r\n" {
-		block, err = readHead(br)
-	}
-	if errors.Is(err, io.EOF) {
-		return io.ErrUnexpectedEOF
-	}
-	if err != nil {
-		return err
-	}
-	if err := x.head.parse(block); err != nil {
-		return err
-	}
-	out := &x.ctx.Response.Header
-	for i := range x.head.lines {
-		l := &x.head.lines[i]
-		if out.AddTrailerBytes(l.name) == nil { // it refuses what may not stand in a trailer: that is left out
-			out.AddBytesKV(l.name, l.value)
+	for {
+		x.conn.writeWithin(0)
+		x.up.readWithin(x.proxy.cfg.StreamTimeout)
+		n, err := x.stream.Read(x.piece)
+		ended := errors.Is(err, io.EOF)
+		if ended && x.length == chunked {
+			err = readTrailer(x.up.br, &x.trailer)
+			ended = err == nil
+		}
+		if ended && x.length >= 0 && x.counted.N > 0 || err != nil && !ended {
+			x.out = x.framed(n)
+			_ = x.conn.write(x.out) // what there is; that it is not whole is said by closing the connection
+			return false
+		}
+		x.out = x.framed(n)
+		x.whole = ended || x.length >= 0 && x.counted.N == 0
+		if x.whole && x.length < 0 && x.http11 {
+			x.lastChunk()
+		}
+		if x.conn.write(x.out) != nil {
+			return false
+		}
+		if x.out = x.out[:0]; x.whole {
+			return true
 		}
 	}
-	_, err = br.Discard(len(block))
-	return err
 }
 
-// CloseWithError ends the answer's body; fasthttp calls it when the response is written, or cannot be.
-func (x *exchange) CloseWithError(error) error {
-	if x.streaming {
-		x.done()
+// framed is x.out with the first n bytes of x.piece behind it, as they go on to the client.
+func (x *exchange) framed(n int) []byte {
+	if x.length < 0 && x.http11 {
+		return appendChunk(x.out, x.piece[:n])
 	}
-	return nil
+	return append(x.out, x.piece[:n]...)
+}
+
+// lastChunk appends the end of a chunked body, with what may stand in a trailer of that which the application put there.
+func (x *exchange) lastChunk() {
+	x.out = append(x.out, "0\r\n"...)
+	if x.length == chunked {
+		for i := range x.trailer.lines {
+			if l := &x.trailer.lines[i]; l.kind == endToEnd {
+				x.out = append(x.out, l.raw...)
+			}
+		}
+	}
+	x.out = append(x.out, "\r\n"...)
 }

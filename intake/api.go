@@ -7,12 +7,12 @@ import (
 	"strconv"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/valyala/fasthttp"
 
 	"referee/policy"
 )
 
-// API serves /v1/check, /v1/observe and /v1/score. Serve, Drain and Shutdown are those of its server.
+// API serves /v1/check, /v1/observe and /v1/score, or takes all that comes for a mirror's copy. Serve, Drain and Shutdown
+// are those of its server.
 type API struct {
 	server
 	judge    *Judge
@@ -23,125 +23,105 @@ type API struct {
 func NewAPI(cfg Config, j *Judge, reg prometheus.Registerer, log *slog.Logger) *API {
 	a := &API{judge: j}
 	for v := range a.verdicts {
-		a.verdicts[v] = []byte(policy.Verdict(v).String())
+		a.verdicts[v] = []byte("X-Referee-Verdict: " + policy.Verdict(v).String() + "\r\n")
 	}
-	a.prepare("api", cfg.MaxConnections, idleTimeout, a.handle, a.broken, reg, log)
+	a.prepare("api", cfg.MaxConnections, idleTimeout, a.answer, a.refuseFault, reg, log)
 	return a
 }
 
-// broken answers after a panic. Whoever asks for leave gets it: 200 is the one status that all of them take as that.
-func (a *API) broken(ctx *fasthttp.RequestCtx) {
-	refuse(ctx, fasthttp.StatusInternalServerError, "Referee failed")
-	if target := ctx.Request.Header.RequestURI(); under(target, "/v1/check") || under(target, "/v1/observe") {
-		ctx.SetStatusCode(fasthttp.StatusOK)
+// NewObserve makes an API for mirrors: whatever arrives is a copy of a request, at the path that it was sent to. Envoy marks
+// its copies by -shadow at the end of the Host; nothing here reads the Host, so that nothing is to be taken off it.
+func NewObserve(cfg ObserveConfig, j *Judge, reg prometheus.Registerer, log *slog.Logger) *API {
+	a := &API{judge: j}
+	observe := func(r *request) { a.check(r, ViaObserve, r.target) }
+	a.prepare("observe", cfg.MaxConnections, idleTimeout, observe, a.allow, reg, log)
+	return a
+}
+
+func (a *API) answer(r *request) {
+	// The target as it was sent: what stands behind the prefix is the path of the original request, in whatever form.
+	target := pathOf(r.target)
+	path, _, _ := bytes.Cut(target, []byte("?"))
+	switch {
+	case under(target, checkPath):
+		a.check(r, ViaCheck, target[len(checkPath):])
+	case under(target, observePath):
+		a.check(r, ViaObserve, target[len(observePath):])
+	case string(path) == scorePath:
+		a.score(r)
+	default:
+		r.say("404 Not Found", "there is /v1/check, /v1/observe and /v1/score here")
 	}
 }
 
-func (a *API) handle(ctx *fasthttp.RequestCtx) {
-	if err := unambiguous(&ctx.Request.Header); err != nil {
-		a.bad.Add(1)
-		refuse(ctx, fasthttp.StatusBadRequest, err.Error())
-		ctx.SetConnectionClose()
+const (
+	checkPath   = "/v1/check"
+	observePath = "/v1/observe"
+	scorePath   = "/v1/score"
+)
+
+// refuseFault answers what is no proper request, or what could not be answered. Whoever asks for leave gets it whatever is
+// wrong with the request: 200 is the one status that all of them take as that, and some take 400 for a refusal. So does a head
+// that cannot be read so far as to tell what it asks for.
+func (a *API) refuseFault(r *request, f *fault) {
+	target := pathOf(r.target)
+	if f.status != 408 && (len(target) == 0 || under(target, checkPath) || under(target, observePath)) {
+		a.allow(r, f)
 		return
 	}
-	// The target as it was sent: what stands behind the prefix is the path of the original request, in whatever form.
-	target := ctx.Request.Header.RequestURI()
-	if len(target) > 0 && target[0] != '/' {
-		target = ctx.Path() // absolute-form
-	}
-	switch {
-	case under(target, "/v1/check"):
-		a.check(ctx, ViaCheck, target[len("/v1/check"):])
-	case under(target, "/v1/observe"):
-		a.check(ctx, ViaObserve, target[len("/v1/observe"):])
-	case path(target) == "/v1/score":
-		a.score(ctx)
-	default:
-		refuse(ctx, fasthttp.StatusNotFound, "there is /v1/check, /v1/observe and /v1/score here")
-	}
+	r.say(statusLine(f.status), f.err.Error())
 }
 
-// unambiguous refuses heads that whoever passed the request on may have read in another way than fasthttp does. The
-// proxy looks closer; here no request goes on.
-func unambiguous(h *fasthttp.RequestHeader) error {
-	raw := h.RawHeaders()
-	for rest := raw; ; {
-		end := bytes.IndexByte(rest, '\n')
-		if end < 0 || end+1 == len(rest) {
-			break
-		}
-		if rest = rest[end+1:]; rest[0] == ' ' || rest[0] == '\t' {
-			return errFolded
-		}
+// allow lets pass what cannot be judged. Where the head had not even arrived after its time nobody waits for leave any more.
+func (a *API) allow(r *request, f *fault) {
+	if f.status == 408 {
+		r.say(statusLine(f.status), f.err.Error())
+		return
 	}
-	if h.ContentLength() == -1 { // chunked
-		var lines head
-		if err := lines.parse(raw); err != nil {
-			return err
-		}
-		if _, n := lines.first(contentLength); n > 0 {
-			return errFraming
-		}
-	}
-	return nil
+	r.begin("200 OK")
+	r.out = append(r.out, a.verdicts[policy.Invalid]...)
+	r.finish(nil)
 }
 
-// check judges a request by its head alone; the body, if somebody sends one along, is dropped unread. fasthttp has taken
-// the first of several Referer lines, and joined a folded one.
-func (a *API) check(ctx *fasthttp.RequestCtx, via Via, target []byte) {
-	head := &ctx.Request.Header
-	peer := peerAddr(ctx.RemoteAddr())
-	r := Request{
-		Referer: head.PeekCanonical(refererKey),
-		Client:  a.judge.Client(peer, head.PeekAll("X-Forwarded-For")),
-		Agent:   head.UserAgent(),
-		Path:    original(head, target),
+// check judges a request by its head alone; the body, if somebody sends one along, is dropped.
+func (a *API) check(r *request, via Via, target []byte) {
+	q := r.asked(a.judge)
+	q.Path = original(&r.head, target)
+	v := a.judge.Judge(via, q)
+	if v.Block && via == ViaCheck {
+		r.begin("403 Forbidden")
+	} else {
+		r.begin("200 OK")
 	}
-	if marker := a.judge.sessionHeader(peer); marker != nil {
-		r.Session = isSession(head.PeekCanonical(marker))
+	if via == ViaCheck { // nobody reads the answer to a mirrored request
+		out := append(r.out, a.verdicts[v.Verdict]...)
+		if v.Result.Domain != "" {
+			out = appendFigure(append(out, "X-Referee-Score: "...), v.Result.Score)
+			out = appendFigure(append(out, "\r\nX-Referee-Tail: "...), v.Result.Tail)
+			out = append(out, "\r\nX-Referee-Name: "...)
+			// A Name holds a-z, 0-9, hyphens, underscores and dots only (features.Parser).
+			out = append(append(out, v.Result.Domain...), "\r\n"...)
+		}
+		r.out = out
 	}
-	v := a.judge.Judge(via, r)
-	if via == ViaObserve {
-		return // nobody reads the answer to a mirrored request
-	}
-	out := &ctx.Response.Header
-	out.SetCanonical(verdictKey, a.verdicts[v.Verdict])
-	if v.Result.Domain != "" {
-		var buf [32]byte
-		out.SetCanonical(scoreKey, appendFigure(buf[:0], v.Result.Score))
-		out.SetCanonical(tailKey, appendFigure(buf[:0], v.Result.Tail))
-		// A Name holds a-z, 0-9, hyphens, underscores and dots only (features.Parser).
-		out.SetCanonical(nameKey, append(buf[:0], v.Result.Domain...))
-	}
-	if v.Block {
-		ctx.SetStatusCode(fasthttp.StatusForbidden)
-	}
+	r.finish(nil)
 }
 
 // original is the target of the request that is asked about: what stands behind the prefix, as Envoy and mirrors send it, or
 // what those send along that ask at one fixed path: nginx by custom, Traefik and Caddy by default.
-func original(head *fasthttp.RequestHeader, target []byte) []byte {
+func original(h *head, target []byte) []byte {
 	if len(target) > 0 && target[0] == '/' {
 		return target
 	}
-	for _, key := range [...][]byte{originalURIKey, forwardedURIKey} {
-		if uri := head.PeekCanonical(key); len(uri) > 0 {
-			return uri
+	for _, name := range [...]string{"x-original-uri", "x-forwarded-uri"} {
+		for i := range h.lines {
+			if l := &h.lines[i]; equalFold(l.name, name) && len(l.value) > 0 {
+				return l.value
+			}
 		}
 	}
 	return nil
 }
-
-// What fasthttp is given as the canonical form of a name it neither changes nor keeps.
-var (
-	refererKey      = []byte("Referer")
-	originalURIKey  = []byte("X-Original-Uri")
-	forwardedURIKey = []byte("X-Forwarded-Uri")
-	verdictKey      = []byte("X-Referee-Verdict")
-	scoreKey        = []byte("X-Referee-Score")
-	tailKey         = []byte("X-Referee-Tail")
-	nameKey         = []byte("X-Referee-Name")
-)
 
 // appendFigure appends f with 6 significant digits, as every output of Referee shows scores and tails.
 func appendFigure(dst []byte, f float32) []byte {
@@ -151,16 +131,23 @@ func appendFigure(dst []byte, f float32) []byte {
 	return strconv.AppendFloat(dst, float64(f), 'g', 6, 32)
 }
 
+// pathOf is a request target in origin-form: an absolute one without its scheme and host.
+func pathOf(target []byte) []byte {
+	if !isAbsolute(target) {
+		return target
+	}
+	_, rest, _ := bytes.Cut(target, []byte("://"))
+	slash := bytes.IndexByte(rest, '/')
+	if slash < 0 {
+		return nil
+	}
+	return rest[slash:]
+}
+
 // under reports whether a request target is prefix or below it.
 func under(target []byte, prefix string) bool {
 	if len(target) < len(prefix) || string(target[:len(prefix)]) != prefix {
 		return false
 	}
 	return len(target) == len(prefix) || target[len(prefix)] == '/' || target[len(prefix)] == '?'
-}
-
-// path is a request target without its query.
-func path(target []byte) string {
-	p, _, _ := bytes.Cut(target, []byte("?"))
-	return string(p)
 }

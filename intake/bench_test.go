@@ -2,7 +2,6 @@ package intake
 
 import (
 	"bufio"
-	"bytes"
 	"context"
 	"io"
 	"net"
@@ -29,16 +28,39 @@ const browserHead = "User-Agent: Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537
 	"X-Forwarded-For: 203.5.113.7\r\nX-Forwarded-Proto: https\r\nX-Amzn-Trace-Id: Root=1-67891233-abcdef012345678912345678\r\n" +
 	"Referer: https://www." + benignDomain + "/some/page?q=1\r\n\r\n"
 
-// parsedRequest is a request as fasthttp hands it to a handler, from a peer on a private network.
-func parsedRequest(t testing.TB, request string) *fasthttp.RequestCtx {
-	t.Helper()
-	var r fasthttp.Request
-	if err := r.Header.Read(bufio.NewReader(strings.NewReader(request))); err != nil {
-		t.Fatal(err)
+// onePeer is a connection from a peer on a private network that sends the same request again and again.
+type onePeer struct {
+	net.Conn
+	request, left, got []byte
+}
+
+func (c *onePeer) Read(b []byte) (int, error) {
+	n := copy(b, c.left)
+	if c.left = c.left[n:]; n == 0 {
+		return 0, io.EOF
 	}
-	ctx := new(fasthttp.RequestCtx)
-	ctx.Init(&r, &net.TCPAddr{IP: net.IPv4(10, 0, 0, 9), Port: 4711}, nil)
-	return ctx
+	return n, nil
+}
+
+func (c *onePeer) Write(b []byte) (int, error)      { c.got = append(c.got, b...); return len(b), nil }
+func (c *onePeer) Close() error                     { return nil }
+func (c *onePeer) RemoteAddr() net.Addr             { return &net.TCPAddr{IP: net.IPv4(10, 0, 0, 9), Port: 4711} }
+func (c *onePeer) SetReadDeadline(time.Time) error  { return nil }
+func (c *onePeer) SetWriteDeadline(time.Time) error { return nil }
+
+// offline has s answer the request, without a socket, whenever it is called, and returns the answer.
+func offline(t testing.TB, s *server, text string) func() []byte {
+	peer := &onePeer{request: []byte(text)}
+	c := newConn(s, s.dog.watch(peer))
+	t.Cleanup(c.end)
+	r := new(request)
+	return func() []byte {
+		peer.left, peer.got = peer.request, peer.got[:0]
+		if !c.await(0) || !c.next(r) {
+			t.Fatalf("the connection ends after %q", peer.got)
+		}
+		return peer.got
+	}
 }
 
 // canned is a connection to an application that always gives the same answer.
@@ -65,24 +87,16 @@ func TestForwardingACachedNameDoesNotAllocate(t *testing.T) {
 		t.Skip("the race detector allocates")
 	}
 	fix := newFixture(t)
-	p := NewProxy(ProxyConfig{Upstream: "127.0.0.1:1", ResponseTimeout: time.Second, StreamTimeout: time.Second, UpstreamIdle: time.Hour, MaxConnections: 1},
-		fix.Judge, fix.registry, fix.log)
+	p := fix.newProxy(t, ProxyConfig{Upstream: "127.0.0.1:1", ResponseTimeout: time.Second, StreamTimeout: time.Second, UpstreamIdle: time.Hour, MaxConnections: 1})
 	defer p.upstream.close()
 	conn := &canned{answer: []byte("HTTP/1.1 200 OK\r\nDate: Sun, 01 Mar 2026 12:00:00 GMT\r\nConnection: keep-alive\r\nContent-Type: text/html\r\n" +
 		"Content-Length: 5\r\n\r\nhello")}
 	p.upstream.put(&upstreamConn{watched: p.upstream.dog.watch(conn), br: bufio.NewReader(conn)})
-	ctx := parsedRequest(t, "GET / HTTP/1.1\r\nHost: app.example\r\n"+browserHead)
-	var out bytes.Buffer
-	w := bufio.NewWriter(&out)
+	handle := offline(t, &p.server, "GET / HTTP/1.1\r\nHost: app.example\r\n"+browserHead)
+	var out []byte
 	var sink []evidence.Sighting
 	forward := func() {
-		out.Reset()
-		ctx.Response.Reset()
-		p.http.Handler(ctx)
-		if err := ctx.Response.Write(w); err != nil {
-			t.Fatal(err)
-		}
-		w.Flush()
+		out = handle()
 		sink = fix.queue.Drain(sink[:0])
 	}
 	forward()
@@ -90,8 +104,8 @@ func TestForwardingACachedNameDoesNotAllocate(t *testing.T) {
 	if n := testing.AllocsPerRun(1000, forward); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
-	if !strings.HasPrefix(out.String(), "HTTP/1.1 200 OK\r\n") || !strings.HasSuffix(out.String(), "\r\n\r\nhello") {
-		t.Errorf("got %q", out.String())
+	if !strings.HasPrefix(string(out), "HTTP/1.1 200 OK\r\n") || !strings.HasSuffix(string(out), "\r\n\r\nhello") {
+		t.Errorf("got %q", out)
 	}
 }
 
@@ -162,15 +176,14 @@ func BenchmarkCheck(b *testing.B) {
 	})
 }
 
-// The handler alone: what Referee adds to what fasthttp does.
+// All but the system calls: a head read from memory, judged and answered into memory.
 func BenchmarkCheckHandler(b *testing.B) {
 	fix := newFixture(b).drained(b)
 	a := NewAPI(Config{MaxConnections: 1}, fix.Judge, fix.registry, fix.log)
-	ctx := parsedRequest(b, "GET /v1/check HTTP/1.1\r\nHost: referee\r\n"+browserHead)
+	handle := offline(b, &a.server, "GET /v1/check HTTP/1.1\r\nHost: referee\r\n"+browserHead)
 	b.ReportAllocs()
 	for b.Loop() {
-		ctx.Response.Reset()
-		a.http.Handler(ctx)
+		handle()
 	}
 }
 

@@ -1,72 +1,103 @@
 package intake
 
 import (
-	"bufio"
 	"errors"
 	"io"
-	"net"
-	"strconv"
+	"math"
+	"net/http/httputil"
+	"time"
 )
 
-// bodyWriter streams request bodies to the application: each piece goes on when it arrives, the first one together with
-// the head. It makes its buffers when first used.
-type bodyWriter struct {
-	w     *bufio.Writer
-	piece []byte
+const (
+	// How long a request's body may pause, as nginx has it (client_body_timeout).
+	bodyTimeout = 60 * time.Second
+	// What is left of a body is read and dropped up to this size, so that the connection can be kept.
+	maxDiscard = 256 << 10
+
+	chunked    = -1
+	untilClose = -2 // of answers
+)
+
+// body is a request's, in what framing it comes. It is read by whoever wants it, and not before.
+type body struct {
+	conn     *conn
+	length   int64 // or chunked
+	left     int64
+	chunks   io.Reader
+	trailer  head
+	expected bool // the client waits to be told to send it
+	begun    bool
+	ended    bool
 }
 
-const bodyPiece = 16 << 10
+var errTrailer = errors.New("what may not stand in a trailer does")
 
-// copy sends the head and the body of x's request.
-func (b *bodyWriter) copy(x *exchange) (failure, error) {
-	if b.w == nil {
-		b.w, b.piece = bufio.NewWriterSize(nil, bodyPiece), make([]byte, bodyPiece)
+func (b *body) reset(c *conn) {
+	b.conn, b.length, b.left, b.chunks = c, 0, 0, nil
+	b.trailer.lines = b.trailer.lines[:0]
+	b.expected, b.begun, b.ended = false, false, true
+}
+
+func (b *body) begin(length int64) {
+	b.length, b.left, b.ended = length, length, length == 0
+	if length == chunked {
+		b.left = math.MaxInt64
 	}
-	b.w.Reset(x.conn)
-	defer b.w.Reset(nil)
-	body, length := x.ctx.RequestBodyStream(), int64(x.ctx.Request.Header.ContentLength())
-	_, _ = b.w.Write(x.out) // bufio keeps the error for Flush
-	for sent := int64(0); ; {
-		x.client.readWithin(bodyTimeout)
-		n, err := body.Read(b.piece)
-		sent += int64(n)
-		if limit := x.proxy.cfg.MaxBody; limit > 0 && sent > limit {
-			return bodyTooLarge, nil
-		}
-		ended := errors.Is(err, io.EOF)
-		switch {
-		case ended && (length >= 0 && sent < length || length < 0 && x.client.ended):
-			// fasthttp takes a chunked body that breaks off between two chunks for a whole one. Sent on as such it would be
-			// a shorter request than the client's; but a whole one ends before the connection does.
-			return clientGone, io.ErrUnexpectedEOF
-		case err != nil && !ended:
-			var timeout net.Error
-			if errors.As(err, &timeout) || errors.Is(err, io.ErrUnexpectedEOF) {
-				return clientGone, err
-			}
-			return badBody, err
-		}
-		if n > 0 {
-			if length < 0 {
-				_, _ = b.w.Write(strconv.AppendInt(b.w.AvailableBuffer(), int64(n), 16))
-				_, _ = b.w.WriteString("\r\n")
-			}
-			_, _ = b.w.Write(b.piece[:n])
-			if length < 0 {
-				_, _ = b.w.WriteString("\r\n")
-			}
-		}
-		if ended && length < 0 {
-			_, _ = b.w.WriteString("0\r\n")
-			_, _ = b.w.Write(x.ctx.Request.Header.TrailerHeader())
-		}
-		x.conn.writeWithin(writeTimeout)
-		if err := b.w.Flush(); err != nil {
-			return noAnswer, err
-		}
-		if ended {
-			x.client.readWithin(0)
-			return none, nil
+}
+
+// Read reads the body. It ends with io.EOF where the body does; b.trailer is there then.
+func (b *body) Read(p []byte) (int, error) {
+	if b.ended {
+		return 0, io.EOF
+	}
+	c := b.conn
+	if b.expected && !b.begun && c.br.Buffered() == 0 {
+		if err := c.write([]byte("HTTP/1.1 100 Continue\r\n\r\n")); err != nil {
+			return 0, err
 		}
 	}
+	b.begun = true
+	c.readWithin(bodyTimeout)
+	if b.length != chunked {
+		n, err := c.br.Read(p[:min(int64(len(p)), b.left)])
+		if b.left -= int64(n); b.left == 0 {
+			b.ended = true
+			return n, io.EOF
+		}
+		if errors.Is(err, io.EOF) {
+			err = io.ErrUnexpectedEOF
+		}
+		return n, err
+	}
+	if b.chunks == nil {
+		b.chunks = httputil.NewChunkedReader(c.br)
+	}
+	n, err := b.chunks.Read(p)
+	if errors.Is(err, io.EOF) {
+		if err = readTrailer(c.br, &b.trailer); err == nil {
+			b.ended, err = true, io.EOF
+			for i := range b.trailer.lines {
+				if k := b.trailer.lines[i].kind; k != endToEnd { // RFC 9110 section 6.5.1
+					return n, errTrailer
+				}
+			}
+		}
+	}
+	return n, err
+}
+
+// short reports whether what is left of the body is little enough to be read for the sake of the connection.
+func (b *body) short() bool {
+	return b.ended || b.length != chunked && b.left <= maxDiscard && (b.begun || !b.expected)
+}
+
+// discard reads what is left of a short body.
+func (b *body) discard() bool {
+	if b.ended {
+		return true
+	}
+	b.conn.readWithin(b.conn.server.head)
+	n, err := b.conn.br.Discard(int(b.left))
+	b.left -= int64(n)
+	return err == nil
 }

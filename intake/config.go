@@ -14,7 +14,7 @@ type Config struct {
 	Listen         string   `yaml:"listen" default:"127.0.0.1:8610" help:"Where /v1/check, /v1/observe and /v1/score are served. Keep it away from the internet: who can reach it can send sightings."`
 	TrustedProxies []string `yaml:"trusted-proxies" default:"127.0.0.0/8,::1/128,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,fc00::/7" help:"Ranges whose X-Forwarded-For is believed: the load balancer's subnets, the ingress, the CDN's origin-facing ranges. The client is the first other address from the right."`
 	SessionHeader  string   `yaml:"session-header" help:"Header that your ingress sets on requests of a verified session, and removes from all others: its client is not blocked for an evidence.window. Believed from trusted-proxies only; one that lets a client's own header through lets it exempt itself."`
-	MaxConnections int      `yaml:"max-connections" default:"10000" help:"Connections served at a time; further ones are answered 503 and closed. Each may hold a header buffer of 64 KiB."`
+	MaxConnections int      `yaml:"max-connections" default:"10000" help:"Connections served at a time; further ones are answered 503 and closed. An idle one holds 4 KiB, one that sends a large header up to 64 KiB."`
 }
 
 // Validate refuses addresses that cannot be listened on and ranges that cannot be meant.
@@ -36,10 +36,32 @@ func (c Config) Validate() error {
 	)
 }
 
+// ObserveConfig is a listener for mirrors that cannot rewrite paths: off until it has an address.
+type ObserveConfig struct {
+	Listen         string `yaml:"listen" placeholder:"ADDRESS" help:"Where copies of requests arrive as they are, whatever their path: Envoy, Istio, Gateway API, Traefik and ingress-nginx mirror there, because they cannot put /v1/observe before the path. Off by default."`
+	MaxConnections int    `yaml:"max-connections" default:"10000" help:"Connections served at a time; further ones are answered 503 and closed."`
+}
+
+// Enabled reports whether there is anything to listen on.
+func (c ObserveConfig) Enabled() bool { return c.Listen != "" }
+
+// Validate refuses what cannot be listened on; it accepts everything where the listener is off.
+func (c ObserveConfig) Validate() error {
+	if !c.Enabled() {
+		return nil
+	}
+	return errors.Join(
+		validateAddress("observe.listen", c.Listen, "127.0.0.1:8614"),
+		validateConnections("observe.max-connections", c.MaxConnections),
+	)
+}
+
 // ProxyConfig is the reverse proxy in front of an application: off until it has an upstream.
 type ProxyConfig struct {
 	Listen          string        `yaml:"listen" default:":8613" help:"Where the application's requests are accepted when upstream is set."`
-	Upstream        string        `yaml:"upstream" help:"The application: host:port, or unix:/path of its socket. Every request to proxy.listen goes there. Prefer a mirror or the check endpoint where you can: a proxy cannot survive its own death."`
+	Upstream        string        `yaml:"upstream" help:"The application: host:port, unix:/path of its socket, or https://host:port for TLS. Every request to proxy.listen goes there. Prefer a mirror or the check endpoint where you can: a proxy cannot survive its own death."`
+	UpstreamCA      string        `yaml:"upstream-ca" name:"upstream-ca" placeholder:"FILE" help:"Certificates (PEM) that vouch for an https:// upstream, where they are not the system's. There is no switch that trusts everybody."`
+	UpstreamName    string        `yaml:"upstream-name" placeholder:"NAME" help:"Name that an https:// upstream's certificate must hold and that is sent to it (SNI), where it is not the host in upstream."`
 	ConnectTimeout  time.Duration `yaml:"connect-timeout" default:"1s" help:"How long a connection to the application may take; then 502."`
 	ResponseTimeout time.Duration `yaml:"response-timeout" default:"60s" help:"How long the application may take to begin its answer; then 504. An ALB gives up after 60s."`
 	StreamTimeout   time.Duration `yaml:"stream-timeout" default:"10m" help:"How long an answer that has begun may pause: longer than the silences of your server-sent events."`
@@ -72,12 +94,16 @@ func (c ProxyConfig) Validate() error {
 		positive("upstream-idle", c.UpstreamIdle, "4s"),
 		validateConnections("proxy.max-connections", c.MaxConnections),
 	}
+	addr, isTLS := strings.CutPrefix(c.Upstream, "https://")
 	if path, isUnix := strings.CutPrefix(c.Upstream, "unix:"); isUnix {
 		if path == "" {
 			errs = append(errs, errors.New("proxy.upstream: unix: needs the path of a socket, such as unix:/run/app.sock"))
 		}
-	} else if host, port, err := net.SplitHostPort(c.Upstream); err != nil || host == "" || port == "" || port == "0" {
-		errs = append(errs, fmt.Errorf("proxy.upstream: %q is no host:port; write it like 127.0.0.1:8080, without http://", c.Upstream))
+	} else if host, port, err := net.SplitHostPort(addr); err != nil || host == "" || port == "" || port == "0" {
+		errs = append(errs, fmt.Errorf("proxy.upstream: %q is no host:port; write it like 127.0.0.1:8080, without http://, or like https://app.internal:8443", c.Upstream))
+	}
+	if !isTLS && (c.UpstreamCA != "" || c.UpstreamName != "") {
+		errs = append(errs, errors.New("proxy.upstream-ca and proxy.upstream-name are for an upstream of the form https://host:port"))
 	}
 	if c.MaxBody < 0 {
 		errs = append(errs, fmt.Errorf("proxy.max-body: %d is no size in bytes; 0 sets no limit", c.MaxBody))

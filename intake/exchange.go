@@ -7,96 +7,46 @@ import (
 	"io"
 	"net"
 	"net/netip"
-
-	"github.com/valyala/fasthttp"
+	"strconv"
 )
 
 // exchange is one request on its way to the application and its answer on the way back. It is reused; it may not be used
 // after done.
 type exchange struct {
-	proxy     *Proxy
-	ctx       *fasthttp.RequestCtx
-	client    *watched
-	conn      *upstreamConn
-	head      head     // of the request, then of the answer
-	forwarded [][]byte // its X-Forwarded-For values
-	out       []byte   // the head as it goes on
+	*request
+	proxy  *Proxy
+	up     *upstreamConn
+	answer head
 
-	upgrade    []byte // the raw Upgrade line of a request that asks to switch protocols
-	replayable bool   // sending it twice does no harm, and nothing of it is gone
-	bodyCut    bool   // the application answered before it had read the whole request
+	upgrades   bool // the client asks to switch protocols
+	replayable bool // sending the request twice does no harm, and nothing of it is gone
+	bodyCut    bool // the application answered before it had read the whole request
 
-	body bodyWriter
-
-	answerBytes bytes.Reader
-	answer      *bufio.Reader
-
-	stream    io.Reader // the body of the answer
+	length    int       // of the answer's body, or chunked, or untilClose
+	stream    io.Reader // the answer's body
 	counted   io.LimitedReader
-	length    int
-	streaming bool // fasthttp reads the body from x, and calls done through Close
-	whole     bool // the body was read to its end
-	keep      bool // the application keeps the connection after this answer
-}
-
-func newExchange(p *Proxy) *exchange {
-	x := &exchange{proxy: p}
-	x.answer = bufio.NewReaderSize(&x.answerBytes, 4096)
-	return x
+	whole     bool // it was read to its end
+	reusable  bool // the application keeps the connection after this answer
+	trailer   head // of the answer
+	piece     []byte
+	continued bool // the client has been told to go on
 }
 
 // done gives x back. A connection that it still holds goes back too where the answer was read to its end.
 func (x *exchange) done() {
-	if x.conn != nil {
-		if x.whole && x.keep {
-			x.proxy.upstream.put(x.conn)
+	if x.up != nil {
+		if x.whole && x.reusable {
+			x.proxy.upstream.put(x.up)
 		} else {
-			x.conn.end()
+			x.up.end()
 		}
 	}
-	if cap(x.head.lines) > 256 || cap(x.out) > 32<<10 {
-		x.head, x.out = head{}, nil // one huge request must not keep its size for ever
+	if cap(x.answer.lines) > 256 {
+		x.answer = head{}
 	}
-	x.ctx, x.conn, x.upgrade, x.stream, x.client = nil, nil, nil, nil, nil
-	x.replayable, x.bodyCut, x.streaming, x.whole, x.keep = false, false, false, false, false
+	x.request, x.up, x.stream, x.counted.R = nil, nil, nil, nil
+	x.upgrades, x.replayable, x.bodyCut, x.whole, x.reusable, x.continued = false, false, false, false, false, false
 	x.proxy.exchanges.Put(x)
-}
-
-// readRequest reads the request's head from the lines that fasthttp has accepted, and refuses what an application might
-// read in another way than this proxy does.
-func (x *exchange) readRequest() error {
-	request := &x.ctx.Request
-	block := request.Header.RawHeaders()
-	if len(block) == 0 {
-		block = []byte("\r\n") // an HTTP/1.0 request may have no header at all
-	}
-	if err := x.head.parse(block); err != nil {
-		return err
-	}
-	x.forwarded = x.forwarded[:0]
-	for i := range x.head.lines {
-		l := &x.head.lines[i]
-		switch l.kind {
-		case forwardedFor:
-			x.forwarded = append(x.forwarded, l.value)
-		case upgrade:
-			x.upgrade = l.raw
-		}
-	}
-	encoding, encodings := x.head.first(transferEncoding)
-	_, lengths := x.head.first(contentLength)
-	switch {
-	case encodings > 0 && lengths > 0:
-		return errFraming
-	case encodings > 1 || encodings == 1 && !equalFold(encoding, "chunked"):
-		return errors.New("a request's Transfer-Encoding is chunked or none")
-	}
-	// Not HTTP/2: whatever came through such a tunnel would be requests that nobody judges.
-	if !request.Header.IsHTTP11() || !x.head.has("upgrade") || bytes.Contains(bytes.ToLower(x.upgrade), []byte("h2c")) {
-		x.upgrade = nil
-	}
-	x.replayable = !x.hasBody() && isIdempotent(request.Header.Method())
-	return nil
 }
 
 // isIdempotent is RFC 9110 section 9.2.2.
@@ -108,26 +58,27 @@ func isIdempotent(method []byte) bool {
 	return false
 }
 
-// hasBody reports whether the request has one: -1 is chunked, -2 none.
-func (x *exchange) hasBody() bool {
-	n := x.ctx.Request.Header.ContentLength()
-	return n > 0 || n == -1
-}
-
-// writeRequest puts the head together as it goes on to the application.
-func (x *exchange) writeRequest(peer netip.Addr) {
-	request := &x.ctx.Request.Header
-	if _, ok := x.ctx.RemoteAddr().(*net.TCPAddr); !ok {
-		peer = netip.Addr{} // a Unix socket: whoever is behind it has no address to append
+// prepare puts the request's head together as it goes on to the application.
+func (x *exchange) prepare() {
+	r := x.request
+	x.replayable = r.body.ended && isIdempotent(r.method)
+	x.continued = r.body.expected
+	peer := r.conn.peer
+	if r.conn.local {
+		peer = netip.Addr{} // there is nothing to append
 	}
-	out := append(x.out[:0], request.Method()...)
+	out := append(r.out[:0], r.method...)
 	out = append(out, ' ')
-	out = append(out, request.RequestURI()...)
+	out = append(out, r.target...)
 	out = append(out, " HTTP/1.1\r\n"...)
-	hasHost, left := false, len(x.forwarded)
-	for i := range x.head.lines {
-		l := &x.head.lines[i]
-		if !x.head.forwards(l) {
+	hasHost, left := false, len(r.forwarded)
+	var asks []byte
+	for i := range r.head.lines {
+		l := &r.head.lines[i]
+		if l.kind == upgrade {
+			asks = l.raw
+		}
+		if !r.head.forwards(l) {
 			continue
 		}
 		switch l.kind {
@@ -147,7 +98,7 @@ func (x *exchange) writeRequest(peer netip.Addr) {
 		}
 		out = append(out, l.raw...)
 	}
-	if len(x.forwarded) == 0 && peer.IsValid() {
+	if len(r.forwarded) == 0 && peer.IsValid() {
 		out = append(out, "X-Forwarded-For: "...)
 		out = append(peer.AppendTo(out), "\r\n"...)
 	}
@@ -158,15 +109,16 @@ func (x *exchange) writeRequest(peer netip.Addr) {
 		}
 		out = append(out, "\r\n"...)
 	}
-	if x.upgrade != nil {
+	// Not HTTP/2: whatever came through such a tunnel would be requests that nobody judges.
+	if asks != nil && r.http11 && r.head.has("upgrade") && !bytes.Contains(bytes.ToLower(asks), []byte("h2c")) {
+		x.upgrades = true
 		out = append(out, "Connection: upgrade\r\n"...)
-		out = append(out, x.upgrade...)
+		out = append(out, asks...)
 	}
-	x.out = append(out, "\r\n"...)
+	r.out = append(out, "\r\n"...)
 }
 
-// roundTrip sends the request over x.conn and reads the head of the answer into the response. When it returns none, the
-// response is ready.
+// roundTrip sends the request over x.up and passes the answer on to the client. Where it returns none, the client has it.
 func (x *exchange) roundTrip() (failure, error) {
 	f, sendErr := x.send()
 	if f == clientGone || f == badBody || f == bodyTooLarge {
@@ -182,13 +134,71 @@ func (x *exchange) roundTrip() (failure, error) {
 	return f, err
 }
 
+// send streams the request: each piece of its body goes on when it arrives, the first one together with the head.
 func (x *exchange) send() (failure, error) {
-	x.conn.writeWithin(writeTimeout)
-	if !x.hasBody() {
-		if _, err := x.conn.Write(x.out); err != nil {
+	if x.body.ended {
+		x.up.writeWithin(writeTimeout)
+		if _, err := x.up.Write(x.out); err != nil {
 			return noAnswer, err
 		}
 		return none, nil
 	}
-	return x.body.copy(x)
+	if x.piece == nil {
+		x.piece = make([]byte, bodyPiece)
+	}
+	out, sent, limit := x.out, int64(0), x.proxy.cfg.MaxBody
+	for {
+		n, err := x.body.Read(x.piece)
+		if sent += int64(n); limit > 0 && sent > limit {
+			return bodyTooLarge, nil
+		}
+		ended := errors.Is(err, io.EOF)
+		if err != nil && !ended {
+			return bodyFailure(err), err
+		}
+		if x.body.length != chunked {
+			out = append(out, x.piece[:n]...)
+		} else {
+			out = appendChunk(out, x.piece[:n])
+			if ended {
+				out = append(out, "0\r\n"...)
+				for i := range x.body.trailer.lines {
+					out = append(out, x.body.trailer.lines[i].raw...)
+				}
+				out = append(out, "\r\n"...)
+			}
+		}
+		x.up.writeWithin(writeTimeout)
+		_, err = x.up.Write(out)
+		x.out = out[:0]
+		out = x.out
+		if err != nil {
+			return noAnswer, err
+		}
+		if ended {
+			x.conn.readWithin(0)
+			return none, nil
+		}
+	}
+}
+
+const bodyPiece = 16 << 10
+
+func appendChunk(out, piece []byte) []byte {
+	if len(piece) == 0 {
+		return out // an empty one would be the last
+	}
+	out = strconv.AppendInt(out, int64(len(piece)), 16)
+	out = append(out, "\r\n"...)
+	out = append(out, piece...)
+	return append(out, "\r\n"...)
+}
+
+// bodyFailure says what it means that the client's body could not be read.
+func bodyFailure(err error) failure {
+	var timeout net.Error
+	if errors.As(err, &timeout) || errors.Is(err, io.ErrUnexpectedEOF) || errors.Is(err, bufio.ErrBufferFull) {
+		return clientGone
+	}
+	return badBody
 }

@@ -141,7 +141,16 @@ func (f *fixture) proxy(t testing.TB, upstream string, change ...func(*ProxyConf
 	for _, c := range change {
 		c(&cfg)
 	}
-	return serve(t, NewProxy(cfg, f.Judge, f.registry, f.log))
+	return serve(t, f.newProxy(t, cfg))
+}
+
+func (f *fixture) newProxy(t testing.TB, cfg ProxyConfig) *Proxy {
+	t.Helper()
+	p, err := NewProxy(cfg, f.Judge, f.registry, f.log)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return p
 }
 
 // client is a net/http client that changes nothing by itself.

@@ -5,10 +5,9 @@ import (
 	"errors"
 )
 
-// head is a block of header lines as it stood on the wire, each with what it means to a proxy. fasthttp has parsed requests
-// before; but it joins folded lines, takes bare line feeds and spaces in names, and sorts and renames what it writes, and
-// a proxy that reads a message in another way than the application behind it is how requests are smuggled (RFC 9112
-// section 11.2). So lines are forwarded as they came, and what cannot be read in one way only is refused.
+// head is a block of header lines as it stood on the wire, each with what it means to a proxy. A proxy that reads a message in
+// another way than the application behind it is how requests are smuggled (RFC 9112 section 11.2): so lines are forwarded as
+// they came, and what cannot be read in one way only is refused.
 //
 // It views the bytes it was parsed from, and is reused.
 type head struct {
@@ -42,9 +41,10 @@ const (
 )
 
 var (
-	errLineEnd    = errors.New("a header line does not end in CRLF")
+	errLineEnd    = errors.New("a line of the header does not end in CRLF")
 	errFolded     = errors.New("a header line is folded")
 	errFieldName  = errors.New("a header name is no token")
+	errControl    = errors.New("the header holds a NUL or a bare CR")
 	errOptions    = errors.New("there are too many Connection options")
 	errFraming    = errors.New("a request has a Content-Length or a Transfer-Encoding, not both")
 	errUnfinished = errors.New("the header does not end")
@@ -56,6 +56,7 @@ const maxOptions = 16
 // parse reads a block up to and with the empty line that ends it.
 func (h *head) parse(block []byte) error {
 	h.lines, h.options = h.lines[:0], h.options[:0]
+	all := block
 	for {
 		end := bytes.IndexByte(block, '\n')
 		switch {
@@ -64,6 +65,10 @@ func (h *head) parse(block []byte) error {
 		case end == 0 || block[end-1] != '\r':
 			return errLineEnd
 		case end == 1:
+			all = all[:len(all)-len(block)]
+			if bytes.IndexByte(all, 0) >= 0 || bytes.Count(all, []byte("\r")) != len(h.lines) {
+				return errControl
+			}
 			return nil
 		case block[0] == ' ' || block[0] == '\t':
 			return errFolded

@@ -4,22 +4,18 @@ import (
 	"context"
 	"log/slog"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/valyala/fasthttp"
 )
-
-// How long a request's body may pause, as nginx has it (client_body_timeout).
-const bodyTimeout = 60 * time.Second
 
 // Proxy stands in front of an application and forwards every request to it, byte for byte but for what a proxy must
 // change: fields meant for one hop are removed both ways, and the peer is appended to X-Forwarded-For. It judges each
 // request by the way, and refuses one only where it is a current hit and the Snapshot says to block those.
 //
-// Of an answer, fasthttp writes the names of the few fields that it knows itself in their usual case (Server,
-// Content-Type, Content-Encoding, Content-Length, Set-Cookie, Transfer-Encoding), and Set-Cookie behind the others. Interim
-// answers (1xx) end here: the proxy itself asks clients to continue.
+// It tells a client that expects it to continue (Expect: 100-continue) itself, once the application has accepted the
+// connection; all other interim answers are the application's.
 type Proxy struct {
 	server
 	cfg       ProxyConfig
@@ -28,16 +24,20 @@ type Proxy struct {
 	exchanges sync.Pool // of *exchange
 	failures  [numFailures]counter
 	retries   counter
-	tunnels   tunnels
+	tunnels   atomic.Int64
 	trouble   throttle
 }
 
-// NewProxy makes a Proxy. It neither listens nor connects: Serve and the first request do.
-func NewProxy(cfg ProxyConfig, j *Judge, reg prometheus.Registerer, log *slog.Logger) *Proxy {
-	p := &Proxy{cfg: cfg, judge: j, upstream: newUpstream(cfg)}
-	p.exchanges.New = func() any { return newExchange(p) }
-	p.tunnels.limit = cfg.MaxConnections
-	p.prepare("proxy", cfg.MaxConnections, cfg.IdleTimeout, p.handle, p.broken, reg, log)
+// NewProxy makes a Proxy. It neither listens nor connects: Serve and the first request do. It fails where the file of
+// proxy.upstream-ca cannot be used.
+func NewProxy(cfg ProxyConfig, j *Judge, reg prometheus.Registerer, log *slog.Logger) (*Proxy, error) {
+	up, err := newUpstream(cfg)
+	if err != nil {
+		return nil, err
+	}
+	p := &Proxy{cfg: cfg, judge: j, upstream: up}
+	p.exchanges.New = func() any { return &exchange{proxy: p} }
+	p.prepare("proxy", cfg.MaxConnections, cfg.IdleTimeout, p.forward, p.refuseFault, reg, log)
 	for f := range p.failures {
 		reg.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
 			Name: "referee_proxy_failures_total", ConstLabels: prometheus.Labels{"reason": failure(f).reason()},
@@ -52,73 +52,59 @@ func NewProxy(cfg ProxyConfig, j *Judge, reg prometheus.Registerer, log *slog.Lo
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "referee_proxy_tunnels",
 			Help: "Upgraded connections open now (WebSocket).",
-		}, func() float64 { return float64(p.tunnels.len()) }),
+		}, func() float64 { return float64(p.tunnels.Load()) }),
 	)
-	return p
+	return p, nil
 }
 
-// Shutdown is server.Shutdown; upgraded connections are given until ctx ends too.
+// Shutdown is server.Shutdown, and closes the connections to the application.
 func (p *Proxy) Shutdown(ctx context.Context) error {
 	err := p.server.Shutdown(ctx)
-	p.tunnels.shutdown(ctx)
 	p.upstream.close()
 	return err
 }
 
-// handle forwards one request.
-func (p *Proxy) handle(ctx *fasthttp.RequestCtx) {
+// refuseFault answers what is no proper request, or what the proxy panicked over.
+func (p *Proxy) refuseFault(r *request, f *fault) {
+	if f == &errPanic {
+		r.keep = false
+		r.say("502 Bad Gateway", "the proxy failed")
+		return
+	}
+	r.say(statusLine(f.status), f.err.Error())
+}
+
+// forward forwards one request.
+func (p *Proxy) forward(r *request) {
+	q := r.asked(p.judge)
+	q.Path = r.target
+	if p.judge.Judge(ViaProxy, q).Block {
+		r.say("403 Forbidden", "refused")
+		return
+	}
+	if string(r.method) == "CONNECT" {
+		r.say("405 Method Not Allowed", "this is no forward proxy")
+		return
+	}
 	x := p.exchanges.Get().(*exchange)
-	x.ctx = ctx
-	x.client, _ = ctx.Conn().(*watched)
-	x.client.readWithin(0) // the body has limits of its own
+	x.request = r
 	done := false
 	defer func() {
-		if !done && x.conn != nil { // a panic: x is lost to the pool, the connection must not be lost to everybody
-			x.conn.end()
+		if !done && x.up != nil { // a panic: x is lost to the pool, the connection must not be lost to everybody
+			x.up.end()
 		}
 	}()
-	p.forward(x)
+	p.exchange(x)
 	done = true
-	if !x.streaming {
-		x.done()
-	}
+	x.done()
 }
 
-// broken answers after a panic.
-func (p *Proxy) broken(ctx *fasthttp.RequestCtx) {
-	refuse(ctx, fasthttp.StatusBadGateway, "the proxy failed")
-	ctx.SetConnectionClose()
-}
-
-func (p *Proxy) forward(x *exchange) {
-	ctx := x.ctx
-	peer := peerAddr(ctx.RemoteAddr())
-	if err := x.readRequest(); err != nil {
-		p.bad.Add(1)
-		refuse(ctx, fasthttp.StatusBadRequest, err.Error())
-		ctx.SetConnectionClose()
-		return
-	}
-	r := Request{Client: p.judge.Client(peer, x.forwarded), Path: ctx.Request.Header.RequestURI()}
-	r.Referer, _ = x.head.first(referer)
-	r.Agent, _ = x.head.first(userAgent)
-	if marker := p.judge.sessionHeader(peer); marker != nil {
-		r.Session = isSession(x.head.value(marker))
-	}
-	if p.judge.Judge(ViaProxy, r).Block {
-		refuse(ctx, fasthttp.StatusForbidden, "refused")
-		return
-	}
-	if ctx.IsConnect() {
-		refuse(ctx, fasthttp.StatusMethodNotAllowed, "this is no forward proxy")
-		return
-	}
-	if p.cfg.MaxBody > 0 && int64(ctx.Request.Header.ContentLength()) > p.cfg.MaxBody {
+func (p *Proxy) exchange(x *exchange) {
+	if p.cfg.MaxBody > 0 && x.body.length > p.cfg.MaxBody {
 		p.fail(x, bodyTooLarge, nil)
 		return
 	}
-	x.writeRequest(peer)
-
+	x.prepare()
 	for fresh := false; ; fresh = true {
 		conn, err := p.upstream.get(fresh)
 		if err != nil {
@@ -129,13 +115,13 @@ func (p *Proxy) forward(x *exchange) {
 			conn.end()
 			continue
 		}
-		x.conn = conn
+		x.up = conn
 		f, err := x.roundTrip()
 		if f == none {
 			return
 		}
 		conn.end()
-		x.conn = nil
+		x.up = nil
 		// On a kept connection no answer at all means that the application closed it before the request reached it; or else
 		// that it died of the request, which is sent once more at most.
 		if f == noAnswer && conn.reused && x.replayable {
@@ -157,38 +143,44 @@ const (
 	tooSlow              // it did not begin one in time
 	badAnswer            // what it sent is no HTTP/1.x, or in a framing that can be read in two ways
 	clientGone           // the client's body ended early, or paused for too long
+	clientLeft           // the client does not take an interim answer
 	badBody              // the client's body is not well-formed
 	bodyTooLarge
 	numFailures
 )
 
 func (f failure) reason() string {
-	return [numFailures]string{"none", "connect", "no-answer", "timeout", "bad-answer", "client-gone", "bad-body", "body-too-large"}[f]
+	return [numFailures]string{
+		"none", "connect", "no-answer", "timeout", "bad-answer", "client-gone", "client-left", "bad-body", "body-too-large",
+	}[f]
 }
 
 // fail answers in place of the application.
 func (p *Proxy) fail(x *exchange, f failure, err error) {
 	p.failures[f].Add(1)
-	ctx := x.ctx
+	switch f {
+	case clientGone, clientLeft, badBody, bodyTooLarge:
+		x.keep = false
+	}
 	switch f {
 	case tooSlow:
-		refuse(ctx, fasthttp.StatusGatewayTimeout, "the application did not answer in time")
+		x.say("504 Gateway Timeout", "the application did not answer in time")
+	case clientLeft:
+		x.cut = true
+		return
 	case clientGone:
-		refuse(ctx, fasthttp.StatusRequestTimeout, "the request's body did not arrive")
-		ctx.SetConnectionClose()
+		x.say("408 Request Timeout", "the request's body did not arrive")
 		return
 	case badBody:
-		refuse(ctx, fasthttp.StatusBadRequest, "the request's body is not well-formed")
-		ctx.SetConnectionClose()
+		x.say("400 Bad Request", "the request's body is not well-formed")
 		return
 	case bodyTooLarge:
-		refuse(ctx, fasthttp.StatusRequestEntityTooLarge, "the request's body is too large")
-		ctx.SetConnectionClose()
+		x.say("413 Content Too Large", "the request's body is too large")
 		return
 	case noConnection:
-		refuse(ctx, fasthttp.StatusBadGateway, "the application does not accept connections")
+		x.say("502 Bad Gateway", "the application does not accept connections")
 	default:
-		refuse(ctx, fasthttp.StatusBadGateway, "the application gave no proper answer")
+		x.say("502 Bad Gateway", "the application gave no proper answer")
 	}
 	if p.trouble.allows(time.Now()) {
 		p.log.Warn("the application behind the proxy is in trouble", "upstream", p.cfg.Upstream, "failure", f.reason(), "error", err)

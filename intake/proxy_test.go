@@ -93,6 +93,7 @@ func TestAnApplicationThatIsSlowIs504(t *testing.T) {
 	w := dial(t, newFixture(t).proxy(t, app.addr, func(c *ProxyConfig) { c.ResponseTimeout = 50 * time.Millisecond }))
 	app.then(wait)
 	w.send(get + "\r\n")
+	w.head()
 	if r, _ := w.response("GET"); r.StatusCode != 504 || r.Close {
 		t.Errorf("got %s", r.Status)
 	}
@@ -421,10 +422,10 @@ func TestAnOldClientGetsABodyThatEndsWithTheConnection(t *testing.T) {
 func TestTheProxyDrains(t *testing.T) {
 	app := newApplication(t)
 	fix := newFixture(t)
-	p := NewProxy(ProxyConfig{
+	p := fix.newProxy(t, ProxyConfig{
 		Upstream: app.addr, ConnectTimeout: time.Second, ResponseTimeout: 5 * time.Second, StreamTimeout: 5 * time.Second,
 		IdleTimeout: 5 * time.Second, UpstreamIdle: 2 * time.Second, MaxConnections: 10,
-	}, fix.Judge, fix.registry, fix.log)
+	})
 	ln := listener(t)
 	served := make(chan error, 1)
 	go func() { served <- p.Serve(ln) }()
@@ -490,14 +491,14 @@ func TestAPanicInTheProxyIs502AndLosesNoConnection(t *testing.T) {
 	app := newApplication(t)
 	app.answers(ok)
 	fix := newFixture(t)
-	p := NewProxy(ProxyConfig{
+	p := fix.newProxy(t, ProxyConfig{
 		Upstream: app.addr, ConnectTimeout: time.Second, ResponseTimeout: time.Second, StreamTimeout: time.Second,
 		IdleTimeout: time.Second, UpstreamIdle: time.Second, MaxConnections: 10,
-	}, fix.Judge, fix.registry, fix.log)
+	})
 	whole := p.exchanges.New
 	p.exchanges.New = func() any {
 		x := whole().(*exchange)
-		x.answer = nil // as broken as can be, and only when the answer is there
+		x.proxy = nil // as broken as can be, and only when the request was sent
 		return x
 	}
 	w := dial(t, serve(t, p))

@@ -6,9 +6,8 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"net/http"
 	"strings"
-
-	"github.com/valyala/fasthttp"
 
 	"referee/features"
 	"referee/policy"
@@ -43,23 +42,19 @@ type figure float32
 func (f figure) MarshalJSON() ([]byte, error) { return appendFigure(nil, float32(f)), nil }
 
 // score judges a list of Referers for whoever asks. It is no traffic: nothing is counted, cached or taken as evidence.
-func (a *API) score(ctx *fasthttp.RequestCtx) {
-	if !ctx.IsPost() {
-		refuseJSON(ctx, fasthttp.StatusMethodNotAllowed, "POST a list of Referers here")
-		ctx.Response.Header.Set("Allow", "POST")
+func (a *API) score(r *request) {
+	if string(r.method) != "POST" {
+		refuseJSON(r, "405 Method Not Allowed\r\nAllow: POST", "POST a list of Referers here")
 		return
 	}
 	s := a.judge.snapshot.Load()
 	if s == nil {
-		refuseJSON(ctx, fasthttp.StatusServiceUnavailable, "no model is loaded yet")
+		refuseJSON(r, "503 Service Unavailable", "no model is loaded yet")
 		return
 	}
-	referers, status, err := readReferers(ctx)
+	referers, status, err := readReferers(r)
 	if err != nil {
-		refuseJSON(ctx, status, err.Error())
-		if status == fasthttp.StatusRequestEntityTooLarge {
-			ctx.SetConnectionClose() // the rest of the body is not read
-		}
+		refuseJSON(r, statusLine(status), err.Error())
 		return
 	}
 	model := s.Cache.Model()
@@ -68,8 +63,8 @@ func (a *API) score(ctx *fasthttp.RequestCtx) {
 		Verdicts: make([]scoredOne, 0, len(referers)),
 	}
 	var parser features.Parser
-	for _, r := range referers {
-		name, reason := parser.Referer([]byte(r))
+	for _, value := range referers {
+		name, reason := parser.Referer([]byte(value))
 		if reason != features.Named {
 			out.Verdicts = append(out.Verdicts, scoredOne{Verdict: policy.Invalid.String(), Reason: reason.String()})
 			continue
@@ -84,28 +79,25 @@ func (a *API) score(ctx *fasthttp.RequestCtx) {
 		}
 		out.Verdicts = append(out.Verdicts, one)
 	}
-	answerJSON(ctx, fasthttp.StatusOK, out)
+	answerJSON(r, "200 OK", out)
 }
 
 // readReferers reads the list from a request, or says with which status to refuse it.
-func readReferers(ctx *fasthttp.RequestCtx) (referers []string, status int, err error) {
-	kind, _, _ := strings.Cut(string(ctx.Request.Header.ContentType()), ";")
+func readReferers(r *request) (referers []string, status int, err error) {
+	kind, _, _ := strings.Cut(string(r.head.value([]byte("Content-Type"))), ";")
 	kind = strings.ToLower(strings.TrimSpace(kind))
 	if kind != "application/json" && kind != "text/plain" {
-		return nil, fasthttp.StatusUnsupportedMediaType,
+		return nil, http.StatusUnsupportedMediaType,
 			errors.New(`send application/json, {"referers": ["https://…"]}, or text/plain, one Referer a line`)
 	}
-	var body []byte
-	if stream := ctx.RequestBodyStream(); stream != nil {
-		body, err = io.ReadAll(io.LimitReader(stream, maxScoreBody+1))
-		if err != nil {
-			return nil, fasthttp.StatusBadRequest, errors.New("the body ended before it was complete")
-		}
-		if len(body) > maxScoreBody {
-			// To close a connection on a client that is still sending resets it, and the answer is lost.
-			_, _ = io.CopyN(io.Discard, stream, maxScoreDiscard)
-			return nil, fasthttp.StatusRequestEntityTooLarge, fmt.Errorf("the body is over %d bytes: send it in parts", maxScoreBody)
-		}
+	body, err := io.ReadAll(io.LimitReader(&r.body, maxScoreBody+1))
+	switch {
+	case err != nil:
+		return nil, http.StatusBadRequest, errors.New("the body ended before it was complete")
+	case len(body) > maxScoreBody:
+		// To close a connection on a client that is still sending resets it, and the answer is lost.
+		_, _ = io.CopyN(io.Discard, &r.body, maxScoreDiscard)
+		return nil, http.StatusRequestEntityTooLarge, fmt.Errorf("the body is over %d bytes: send it in parts", maxScoreBody)
 	}
 	if kind == "text/plain" {
 		text := strings.TrimSuffix(string(body), "\n")
@@ -116,10 +108,10 @@ func readReferers(ctx *fasthttp.RequestCtx) (referers []string, status int, err 
 			referers[i] = strings.TrimSuffix(r, "\r")
 		}
 	} else if referers, err = parseReferers(body); err != nil {
-		return nil, fasthttp.StatusBadRequest, err
+		return nil, http.StatusBadRequest, err
 	}
 	if n := len(referers); n > maxScoreReferers {
-		return nil, fasthttp.StatusRequestEntityTooLarge,
+		return nil, http.StatusRequestEntityTooLarge,
 			fmt.Errorf("%d Referers are more than %d: send them in parts", n, maxScoreReferers)
 	}
 	return referers, 0, nil
@@ -146,15 +138,17 @@ func parseReferers(body []byte) ([]string, error) {
 	return in.Referers, nil
 }
 
-func refuseJSON(ctx *fasthttp.RequestCtx, status int, why string) {
-	answerJSON(ctx, status, struct {
+func refuseJSON(r *request, status, why string) {
+	answerJSON(r, status, struct {
 		Error string `json:"error"`
 	}{why})
 }
 
-func answerJSON(ctx *fasthttp.RequestCtx, status int, v any) {
-	ctx.SetStatusCode(status)
-	ctx.SetContentType("application/json")
-	// It cannot fail: what is encoded is ours, and it is written to memory.
-	_ = json.NewEncoder(ctx.Response.BodyWriter()).Encode(v)
+// answerJSON answers; status may have further fields behind it.
+func answerJSON(r *request, status string, v any) {
+	var body bytes.Buffer
+	_ = json.NewEncoder(&body).Encode(v) // it cannot fail: what is encoded is ours, and it is written to memory
+	r.begin(status)
+	r.out = append(r.out, "Content-Type: application/json\r\n"...)
+	r.finish(body.Bytes())
 }

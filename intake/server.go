@@ -1,6 +1,7 @@
 package intake
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"fmt"
@@ -12,12 +13,13 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
-	"github.com/valyala/fasthttp"
 )
 
 const (
 	// An ALB passes request headers of up to 64 KiB in all (AWS: Application Load Balancer quotas, HTTP headers).
 	maxRequestHead = 64 << 10
+	// What most heads fit into; a connection holds as much while it is idle.
+	usualHead = 4 << 10
 	// Whoever takes longer than this for a request's head is cut off: nobody's browser does, slowloris must.
 	headTimeout = 10 * time.Second
 	// How long one write of an answer may take.
@@ -27,74 +29,53 @@ const (
 	idleTimeout = 75 * time.Second
 )
 
-// server is what the API and the proxy share: a fasthttp.Server with everything that is wrong for a proxy in its defaults
-// set right, that can be drained and shut down.
+// server serves HTTP/1.1 on a listener, for the API and for the proxy. It has what a library's server could not give: it
+// hands on heads byte for byte, refuses what can be read in two ways, waits for no body that nobody asked for, and holds 4 KiB
+// for an idle connection (docs/adr/0012).
 type server struct {
-	name     string // "api" or "proxy": a metric label
-	http     fasthttp.Server
-	head     time.Duration // headTimeout
-	idle     time.Duration
-	dog      *watchdog
-	log      *slog.Logger
+	name string // "api", "observe" or "proxy": a metric label
+	max  int    // connections at a time
+	head time.Duration
+	idle time.Duration
+	dog  *watchdog
+	log  *slog.Logger
+
+	handle func(*request)             // answers a request
+	refuse func(r *request, e *fault) // answers what is no proper request, or what handle panicked over
+
 	panics   counter
 	bad      counter
+	rejected counter
 	throttle throttle
 	draining atomic.Bool
+	stopping atomic.Bool
 
-	mu      sync.Mutex
-	stopped bool
-	ln      net.Listener
+	requests sync.Pool // of *request
+	large    sync.Pool // of *bufio.Reader for heads beyond the usual
+
+	conns sync.WaitGroup
+	mu    sync.Mutex
+	ln    net.Listener
 }
 
-// prepare makes s ready to serve handle, which may panic: the request is then answered by broken.
-func (s *server) prepare(name string, maxConnections int, idle time.Duration, handle, broken fasthttp.RequestHandler,
+// prepare makes s ready to serve. handle may panic: then the request is answered by refuse.
+func (s *server) prepare(name string, maxConnections int, idle time.Duration, handle func(*request), refuse func(*request, *fault),
 	reg prometheus.Registerer, log *slog.Logger,
 ) {
-	s.name, s.log, s.head, s.idle = name, log, headTimeout, idle
+	s.name, s.max, s.log, s.head, s.idle = name, maxConnections, log, headTimeout, idle
+	s.handle, s.refuse = handle, refuse
 	s.dog = newWatchdog(min(headTimeout, writeTimeout, idle))
-	s.http = fasthttp.Server{
-		Handler: func(ctx *fasthttp.RequestCtx) {
-			defer s.recover(ctx, broken)
-			handle(ctx)
-			if s.draining.Load() {
-				ctx.SetConnectionClose()
-			}
-			s.answering(ctx)
-		},
-		ErrorHandler: s.badRequest,
-		ConnState:    s.connState,
-		Logger:       quiet{log},
-
-		Concurrency:    maxConnections,
-		ReadBufferSize: maxRequestHead,
-		// Without ReadTimeout, WriteTimeout and IdleTimeout: the watchdog has them.
-
-		// A body is read by whoever wants it, after the head was judged. In this mode MaxRequestBodySize is no limit but
-		// how much of the body is waited for before the handler runs: nothing, as near as fasthttp has it.
-		StreamRequestBody:            true,
-		MaxRequestBodySize:           1,
-		DisablePreParseMultipartForm: true,
-
-		NoDefaultServerHeader: true,
-		NoDefaultDate:         true,
-		NoDefaultContentType:  true,
-		CloseOnShutdown:       true,
-		SecureErrorLogMessage: true, // requests stay out of the log
-	}
+	s.requests.New = func() any { return new(request) }
+	s.large.New = func() any { return bufio.NewReaderSize(nil, maxRequestHead) }
 	labels := prometheus.Labels{"listener": name}
+	counted := func(name, help string, c *counter) prometheus.Collector {
+		return prometheus.NewCounterFunc(prometheus.CounterOpts{Name: name, Help: help, ConstLabels: labels},
+			func() float64 { return float64(c.Load()) })
+	}
 	reg.MustRegister(
-		prometheus.NewCounterFunc(prometheus.CounterOpts{
-			Name: "referee_handler_panics_total", ConstLabels: labels,
-			Help: "Panics recovered at the edge of a listener; the connection went on.",
-		}, func() float64 { return float64(s.panics.Load()) }),
-		prometheus.NewCounterFunc(prometheus.CounterOpts{
-			Name: "referee_bad_requests_total", ConstLabels: labels,
-			Help: "Requests refused because they are no proper HTTP/1.1, too large or too slow.",
-		}, func() float64 { return float64(s.bad.Load()) }),
-		prometheus.NewCounterFunc(prometheus.CounterOpts{
-			Name: "referee_rejected_connections_total", ConstLabels: labels,
-			Help: "Connections refused because max-connections were open.",
-		}, func() float64 { return float64(s.http.GetRejectedConnectionsCount()) }),
+		counted("referee_handler_panics_total", "Panics recovered at the edge of a listener; the process went on.", &s.panics),
+		counted("referee_bad_requests_total", "Requests that are no proper HTTP/1.1, too large or too slow.", &s.bad),
+		counted("referee_rejected_connections_total", "Connections refused because max-connections were open.", &s.rejected),
 		prometheus.NewGaugeFunc(prometheus.GaugeOpts{
 			Name: "referee_open_connections", ConstLabels: labels,
 			Help: "Client connections open now.",
@@ -105,16 +86,46 @@ func (s *server) prepare(name string, maxConnections int, idle time.Duration, ha
 // Serve accepts connections from ln until Shutdown, and closes it. It returns nil after a Shutdown.
 func (s *server) Serve(ln net.Listener) error {
 	s.mu.Lock()
-	if s.stopped {
+	if s.stopping.Load() {
 		s.mu.Unlock()
 		return ln.Close()
 	}
 	s.ln = ln
+	s.conns.Add(1) // so that Shutdown waits for whom this accepts
 	s.mu.Unlock()
-	if err := s.http.Serve(watchedListener{ln, s.dog, s.head}); err != nil {
-		return fmt.Errorf("%s: serving %s: %w", s.name, ln.Addr(), err)
+	defer s.conns.Done()
+	defer ln.Close()
+	pause := time.Duration(0)
+	for {
+		c, err := ln.Accept()
+		switch {
+		case err == nil:
+			pause = 0
+			s.accept(c)
+		case s.stopping.Load():
+			return nil
+		case errors.Is(err, net.ErrClosed):
+			return fmt.Errorf("%s: serving %s: %w", s.name, ln.Addr(), err)
+		default: // out of file descriptors, or a client that left already: it passes
+			pause = min(max(2*pause, 5*time.Millisecond), time.Second)
+			if s.throttle.allows(time.Now()) {
+				s.log.Error("cannot accept connections now", "listener", s.name, "error", err)
+			}
+			<-time.After(pause)
+		}
 	}
-	return nil
+}
+
+func (s *server) accept(c net.Conn) {
+	if s.dog.len() >= s.max {
+		s.rejected.Add(1)
+		// It fits into the socket's buffer, so that nobody waits for it.
+		_, _ = c.Write([]byte("HTTP/1.1 503 Service Unavailable\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"))
+		c.Close()
+		return
+	}
+	conn := newConn(s, s.dog.watch(c))
+	s.conns.Go(conn.serve)
 }
 
 // Drain asks clients to leave: from now on every answer carries Connection: close, so that a load balancer's kept
@@ -126,87 +137,32 @@ func (s *server) Drain() { s.draining.Store(true) }
 func (s *server) Shutdown(ctx context.Context) error {
 	s.Drain()
 	s.mu.Lock()
-	s.stopped = true
-	ln := s.ln
-	s.mu.Unlock()
-	defer s.dog.lookNow()
-	err := s.http.ShutdownWithContext(ctx)
-	if ln != nil {
-		ln.Close() // fasthttp does not know it yet where Serve has only just begun
+	s.stopping.Store(true)
+	if s.ln != nil {
+		s.ln.Close()
 	}
-	if err == nil || errors.Is(err, net.ErrClosed) {
+	s.mu.Unlock()
+	s.dog.endIdle()
+	defer s.dog.lookNow()
+	ended := make(chan struct{})
+	go func() { s.conns.Wait(); close(ended) }()
+	select {
+	case <-ended:
+		return nil
+	case <-ctx.Done():
+	}
+	n := s.dog.closeAll()
+	<-ended // which is soon, as nobody can read or write any more
+	if n == 0 {
 		return nil
 	}
-	return fmt.Errorf("%s: %d connections cut off that had not finished: %w", s.name, s.dog.closeAll(), err)
+	return fmt.Errorf("%s: %d connections cut off that had not finished: %w", s.name, n, ctx.Err())
 }
 
-// connState sets the limit of what a client does next.
-func (s *server) connState(c net.Conn, state fasthttp.ConnState) {
-	switch w := c.(*watched); state {
-	case fasthttp.StateActive: // the first byte of a request is here
-		w.readWithin(s.head)
-	case fasthttp.StateIdle:
-		w.writeWithin(0)
-		w.readWithin(s.idle)
-	}
-}
-
-// answering sets the limits of writing an answer, and of reading what is left of the request before the next one. A
-// streamed answer sets its own.
-func (s *server) answering(ctx *fasthttp.RequestCtx) {
-	if w, ok := ctx.Conn().(*watched); ok && !ctx.Hijacked() {
-		w.writeWithin(writeTimeout)
-		if !ctx.Response.IsBodyStream() {
-			w.readWithin(s.head)
-		}
-	}
-}
-
-// recover is deferred around every handler: fasthttp has no such thing, and a panic would end the process.
-func (s *server) recover(ctx *fasthttp.RequestCtx, broken fasthttp.RequestHandler) {
-	p := recover()
-	if p == nil {
-		return
-	}
+// panicked counts a panic, and says so now and then: whoever found out how to cause one must not fill the disk too.
+func (s *server) panicked(p any) {
 	s.panics.Add(1)
 	if s.throttle.allows(time.Now()) {
 		s.log.Error("recovered from a panic in a handler", "listener", s.name, "panic", p, "stack", string(debug.Stack()))
-	}
-	broken(ctx)
-	s.answering(ctx)
-}
-
-// badRequest answers what could not be read as a request; fasthttp closes the connection after it.
-func (s *server) badRequest(ctx *fasthttp.RequestCtx, err error) {
-	s.bad.Add(1)
-	s.answering(ctx)
-	var tooLarge *fasthttp.ErrSmallBuffer
-	var timeout net.Error
-	switch {
-	case errors.As(err, &tooLarge):
-		refuse(ctx, fasthttp.StatusRequestHeaderFieldsTooLarge, "the request's header is over 64 KiB")
-	case errors.As(err, &timeout) && timeout.Timeout():
-		refuse(ctx, fasthttp.StatusRequestTimeout, "the request took too long to arrive")
-	default:
-		refuse(ctx, fasthttp.StatusBadRequest, "this is not a well-formed HTTP/1.1 request")
-	}
-}
-
-// refuse answers with a status and one line of our own: nothing that the client sent.
-func refuse(ctx *fasthttp.RequestCtx, status int, why string) {
-	ctx.Response.Reset()
-	ctx.Response.Header.SetNoDefaultContentType(true)
-	ctx.SetStatusCode(status)
-	ctx.SetContentType("text/plain; charset=utf-8")
-	ctx.SetBodyString(why)
-	ctx.Response.AppendBodyString("\n")
-}
-
-// quiet is fasthttp's log: trouble of single connections, which is the clients' own.
-type quiet struct{ log *slog.Logger }
-
-func (q quiet) Printf(format string, args ...any) {
-	if q.log.Enabled(context.Background(), slog.LevelDebug) {
-		q.log.Debug("fasthttp", "message", fmt.Sprintf(format, args...))
 	}
 }

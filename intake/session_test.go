@@ -30,9 +30,9 @@ func TestASessionMarkerIsBelievedFromTrustedProxiesAlone(t *testing.T) {
 		t.Helper()
 		fix := withSession(t, trusted)
 		api := serve(t, NewAPI(Config{MaxConnections: 10}, fix.Judge, fix.registry, fix.log))
-		proxied := serve(t, NewProxy(ProxyConfig{
+		proxied := serve(t, fix.newProxy(t, ProxyConfig{
 			Upstream: answering(t), MaxConnections: 10, ConnectTimeout: time.Second, ResponseTimeout: time.Second, IdleTimeout: time.Second,
-		}, fix.Judge, fix.registry, fix.log))
+		}))
 		for _, target := range []string{api + "/v1/check", proxied + "/"} {
 			addr, path, _ := strings.Cut(target, "/")
 			conn, err := new(net.Dialer).DialContext(t.Context(), "tcp", addr)

@@ -222,10 +222,10 @@ func TestAStreamMayLastLongerThanAnyTimeout(t *testing.T) {
 func TestAnUpgradedConnectionIsATunnel(t *testing.T) {
 	app := newApplication(t)
 	fix := newFixture(t)
-	p := NewProxy(ProxyConfig{
+	p := fix.newProxy(t, ProxyConfig{
 		Upstream: app.addr, ConnectTimeout: time.Second, ResponseTimeout: 50 * time.Millisecond, StreamTimeout: 50 * time.Millisecond,
 		IdleTimeout: 50 * time.Millisecond, UpstreamIdle: time.Second, MaxConnections: 10,
-	}, fix.Judge, fix.registry, fix.log)
+	})
 	ln := listener(t)
 	served := make(chan error, 1)
 	go func() { served <- p.Serve(ln) }()
@@ -269,7 +269,7 @@ func TestAnUpgradedConnectionIsATunnel(t *testing.T) {
 		t.Errorf("got %q, %v", got, err)
 	}
 	w.Close()
-	waitFor(t, func() bool { return p.tunnels.len() == 0 && app.connectionsOpen() == 0 })
+	waitFor(t, func() bool { return p.tunnels.Load() == 0 && app.connectionsOpen() == 0 })
 
 	// An application that does not switch just answers.
 	app.answers(ok)
@@ -295,5 +295,5 @@ func TestAnUpgradedConnectionIsATunnel(t *testing.T) {
 	if err := <-served; err != nil {
 		t.Error(err)
 	}
-	waitFor(t, func() bool { return p.tunnels.len() == 0 && app.connectionsOpen() == 0 })
+	waitFor(t, func() bool { return p.tunnels.Load() == 0 && app.connectionsOpen() == 0 })
 }

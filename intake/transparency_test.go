@@ -116,15 +116,36 @@ func TestAnAnswerReachesTheClientAsItWasSent(t *testing.T) {
 	same("GET", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\nTrailer: X-Sum\r\n\r\n2\r\nok\r\n0\r\nX-Sum: 1\r\n\r\n")
 	f("GET", "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2;x\r\nok\r\n0\r\nX-Unannounced: 1\r\nX-Unannounced: 2\r\n\r\n",
 		"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\nX-Unannounced: 1\r\nX-Unannounced: 2\r\n\r\n")
-	f("GET", "HTTP/1.1 200 OK\r\nSet-Cookie: a=b; Path=/\r\nX-A: 1\r\nSet-Cookie: a=c\r\nContent-Length: 2\r\n\r\nok",
-		"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nX-A: 1\r\nSet-Cookie: a=b; Path=/\r\nSet-Cookie: a=c\r\n\r\nok")
+	same("GET", "HTTP/1.1 200 OK\r\nSet-Cookie: a=b; Path=/\r\nX-A: 1\r\nset-cookie: a=c\r\nContent-Length: 2\r\n\r\nok")
+	same("GET", "HTTP/1.1 200 OK\r\nserver: a\r\ncontent-TYPE: a/b\r\nServer: b\r\nContent-Type: c/d\r\nvia: 1.1 x\r\nCONTENT-LENGTH: 2\r\ndate:x\r\n\r\nok")
+	same("GET", "HTTP/1.1 200 \r\nContent-Length: 2\r\n\r\nok")
+	same("GET", "HTTP/1.1 200\r\nContent-Length: 2\r\n\r\nok")
 	// What is meant for this hop alone.
 	f("GET", "HTTP/1.1 200 OK\r\nConnection: close, X-Hop\r\nKeep-Alive: timeout=5\r\nx-hop: 1\r\nlink: 1\r\nlink: 2\r\nProxy-Authenticate: x\r\nUpgrade: h2c\r\nContent-Length: 2\r\n\r\nok",
-		"HTTP/1.1 200 OK\r\nContent-Length: 2\r\nlink: 1\r\nlink: 2\r\n\r\nok")
+		"HTTP/1.1 200 OK\r\nlink: 1\r\nlink: 2\r\nContent-Length: 2\r\n\r\nok")
 	// Bodies that end with the connection are sent in chunks.
 	f("GET", "HTTP/1.0 200 OK\r\nX-A: 1\r\n\r\nok", "HTTP/1.1 200 OK\r\nX-A: 1\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n\r\n")
-	// fasthttp does not leave a reason empty.
-	f("GET", "HTTP/1.1 200 \r\nContent-Length: 2\r\n\r\nok", ok)
-	// Interim answers are not passed on.
-	f("GET", "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\n"+ok, ok)
+}
+
+func TestInterimAnswersArePassedOn(t *testing.T) {
+	app := newApplication(t)
+	addr := newFixture(t).proxy(t, app.addr)
+	f := func(request, answer, want string) {
+		t.Helper()
+		app.answers(answer)
+		w := dial(t, addr)
+		w.send(request)
+		if got := w.rest(); got != want {
+			t.Errorf("%q, %q: got %q", request, answer, got)
+		}
+	}
+	const last = "HTTP/1.1 200 OK\r\nContent-Length: 2\r\nConnection: close\r\n\r\nok"
+	const closing = get + "Connection: close\r\n\r\n"
+	f(closing, "HTTP/1.1 103 Early Hints\r\nlink: </a.css>; rel=preload\r\nConnection: x-hop\r\nX-Hop: 1\r\n\r\n"+ok,
+		"HTTP/1.1 103 Early Hints\r\nlink: </a.css>; rel=preload\r\n\r\n"+last)
+	f(closing, "HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n"+ok, "HTTP/1.1 102 Processing\r\n\r\nHTTP/1.1 100 Continue\r\n\r\n"+last)
+	// Who waits for it is told to continue once, by the proxy.
+	f("POST / HTTP/1.1\r\nHost: a\r\nConnection: close\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\nhi", "HTTP/1.1 100 Continue\r\n\r\n"+ok, last)
+	// An older client knows none.
+	f("GET / HTTP/1.0\r\nHost: a\r\n\r\n", "HTTP/1.1 103 Early Hints\r\n\r\n"+ok, last)
 }

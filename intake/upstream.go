@@ -2,8 +2,13 @@ package intake
 
 import (
 	"bufio"
+	"cmp"
 	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"fmt"
 	"net"
+	"os"
 	"strings"
 	"sync"
 	"time"
@@ -14,12 +19,12 @@ const maxResponseHead = 32 << 10
 
 // upstream keeps connections to the application. The one used last is taken first, so that a quiet hour closes the rest.
 //
-// It is not fasthttp.HostClient, which rewrites heads, gives up on an answer when the application stops reading the
-// request, sends again what may have arrived, has one time limit for an answer however long its stream, and whose
-// connections cannot be kept by others (their type has no name).
+// It is no library's client: those rewrite heads, give up on an answer when the application stops reading the request, send
+// again what may have arrived, or have one time limit for an answer however long its stream (docs/adr/0008).
 type upstream struct {
 	network, addr string
 	dialer        net.Dialer
+	tls           *tls.Config // nil: none
 	dog           *watchdog
 	keep          time.Duration // how long an idle connection is kept
 
@@ -36,15 +41,47 @@ type upstreamConn struct {
 	reused bool
 }
 
-func newUpstream(cfg ProxyConfig) *upstream {
+func newUpstream(cfg ProxyConfig) (*upstream, error) {
 	u := &upstream{
 		network: "tcp", addr: cfg.Upstream, dialer: net.Dialer{Timeout: cfg.ConnectTimeout}, keep: cfg.UpstreamIdle,
 		dog: newWatchdog(min(cfg.ResponseTimeout, cfg.StreamTimeout)),
 	}
 	if path, isUnix := strings.CutPrefix(cfg.Upstream, "unix:"); isUnix {
 		u.network, u.addr = "unix", path
+	} else if addr, isTLS := strings.CutPrefix(cfg.Upstream, "https://"); isTLS {
+		hostname, _, _ := net.SplitHostPort(addr)
+		u.addr = addr
+		u.tls = &tls.Config{
+			MinVersion: tls.VersionTLS12, ServerName: cmp.Or(cfg.UpstreamName, hostname),
+			NextProtos: []string{"http/1.1"},
+		}
+		if cfg.UpstreamCA != "" {
+			pem, err := os.ReadFile(cfg.UpstreamCA)
+			if err != nil {
+				return nil, fmt.Errorf("proxy.upstream-ca: %w", err)
+			}
+			if u.tls.RootCAs = x509.NewCertPool(); !u.tls.RootCAs.AppendCertsFromPEM(pem) {
+				return nil, fmt.Errorf("proxy.upstream-ca: %s holds no certificate in PEM", cfg.UpstreamCA)
+			}
+		}
 	}
-	return u
+	return u, nil
+}
+
+// dial makes a connection, TLS and all, within connect-timeout.
+func (u *upstream) dial() (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), u.dialer.Timeout)
+	defer cancel()
+	conn, err := u.dialer.DialContext(ctx, u.network, u.addr)
+	if err != nil || u.tls == nil {
+		return conn, err
+	}
+	secured := tls.Client(conn, u.tls)
+	if err := secured.HandshakeContext(ctx); err != nil {
+		conn.Close()
+		return nil, fmt.Errorf("TLS with %s: %w", u.addr, err)
+	}
+	return secured, nil
 }
 
 // get returns an idle connection, or a new one where there is none. Fresh: a new one in any case, and the idle ones are
@@ -66,7 +103,7 @@ func (u *upstream) get(fresh bool) (*upstreamConn, error) {
 		c.end()
 	}
 	u.mu.Unlock()
-	conn, err := u.dialer.DialContext(context.Background(), u.network, u.addr)
+	conn, err := u.dial()
 	if err != nil {
 		return nil, err
 	}

@@ -1,8 +1,6 @@
 package intake
 
 import (
-	"errors"
-	"io"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -91,6 +89,17 @@ func (d *watchdog) len() int {
 	return len(d.conns)
 }
 
+// endIdle has those read no more that wait for a request.
+func (d *watchdog) endIdle() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	for w := range d.conns {
+		if w.idle.Load() {
+			_ = w.SetReadDeadline(time.Unix(1, 0))
+		}
+	}
+}
+
 // closeAll closes what is open, and says how many those were.
 func (d *watchdog) closeAll() int {
 	d.mu.Lock()
@@ -107,33 +116,17 @@ type watched struct {
 	net.Conn
 	dog         *watchdog
 	read, write limit
-	ended       bool // the other side has said its last; known to the reader alone
+	idle        atomic.Bool // a client's: between two requests
 }
 
-// readWithin limits reads to d from now; 0 is no limit. The nil *watched is a connection that nobody watches.
-func (w *watched) readWithin(d time.Duration) {
-	if w != nil {
-		w.read.set(w.dog, d)
-	}
-}
+// readWithin limits reads to d from now; 0 is no limit.
+func (w *watched) readWithin(d time.Duration) { w.read.set(w.dog, d) }
 
 // writeWithin is readWithin for writes.
-func (w *watched) writeWithin(d time.Duration) {
-	if w != nil {
-		w.write.set(w.dog, d)
-	}
-}
+func (w *watched) writeWithin(d time.Duration) { w.write.set(w.dog, d) }
 
 // spent reports whether a limit has passed.
 func (w *watched) spent() bool { return w.read.Load() == passed || w.write.Load() == passed }
-
-func (w *watched) Read(p []byte) (int, error) {
-	n, err := w.Conn.Read(p)
-	if errors.Is(err, io.EOF) {
-		w.ended = true
-	}
-	return n, err
-}
 
 // CloseWrite lets a tunnel end its one direction.
 func (w *watched) CloseWrite() error {
@@ -175,21 +168,4 @@ func (l *limit) set(d *watchdog, within time.Duration) {
 func (l *limit) passes(now int64) bool {
 	at := l.Load()
 	return at > 0 && at <= now && l.CompareAndSwap(at, passed)
-}
-
-// watchedListener has what it accepts watched, and expects it to speak within a time.
-type watchedListener struct {
-	net.Listener
-	dog    *watchdog
-	within time.Duration
-}
-
-func (l watchedListener) Accept() (net.Conn, error) {
-	c, err := l.Listener.Accept()
-	if err != nil {
-		return nil, err
-	}
-	w := l.dog.watch(c)
-	w.readWithin(l.within)
-	return w, nil
 }

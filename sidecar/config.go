@@ -17,6 +17,8 @@ import (
 // Config is everything that an owner can set. One strict YAML file, flags and variables fill it: the key a.b is the flag
 // --a-b and the variable REFEREE_A_B.
 type Config struct {
+	Observe intake.ObserveConfig `yaml:"observe" embed:"" prefix:"observe-"`
+
 	Intake   intake.Config      `yaml:",inline" embed:""`
 	Proxy    intake.ProxyConfig `yaml:"proxy" embed:"" prefix:"proxy-"`
 	Mode     waf.Mode           `yaml:"mode" default:"shadow" enum:"shadow,enforce" help:"shadow plans and reports and writes nothing to AWS; enforce also applies the plan (with waf.writer)"`
@@ -97,7 +99,7 @@ func (c Config) Validate() error {
 	if c.Shutdown.Delay < 0 || c.Shutdown.Timeout <= 0 {
 		errs = append(errs, fmt.Errorf("shutdown: delay %v must not be negative and timeout %v must be above zero", c.Shutdown.Delay, c.Shutdown.Timeout))
 	}
-	for _, part := range []interface{ Validate() error }{c.Intake, c.Proxy, c.Policy, c.Evidence, c.WAF, c.Alert} {
+	for _, part := range []interface{ Validate() error }{c.Intake, c.Observe, c.Proxy, c.Policy, c.Evidence, c.WAF, c.Alert} {
 		errs = append(errs, part.Validate())
 	}
 	return errors.Join(errs...)
@@ -112,6 +114,7 @@ func (c Config) restartNeeded(next Config) []string {
 	}{
 		{"listen", c.Intake.Listen, next.Intake.Listen},
 		{"max-connections", c.Intake.MaxConnections, next.Intake.MaxConnections},
+		{"observe", c.Observe, next.Observe},
 		{"proxy", c.Proxy, next.Proxy},
 		{"mode", c.Mode, next.Mode},
 		{"data-dir", c.DataDir, next.DataDir},

@@ -25,8 +25,17 @@ func (s *Sidecar) listen(ctx context.Context) error {
 	if err := s.add(ctx, "api", "listen", s.config.Intake.Listen, intake.NewAPI(s.config.Intake, s.judge, s.registry, s.log)); err != nil {
 		return err
 	}
+	if s.config.Observe.Enabled() {
+		observe := intake.NewObserve(s.config.Observe, s.judge, s.registry, s.log)
+		if err := s.add(ctx, "observe", "observe.listen", s.config.Observe.Listen, observe); err != nil {
+			return err
+		}
+	}
 	if s.config.Proxy.Enabled() {
-		proxy := intake.NewProxy(s.config.Proxy, s.judge, s.registry, s.log)
+		proxy, err := intake.NewProxy(s.config.Proxy, s.judge, s.registry, s.log)
+		if err != nil {
+			return err
+		}
 		if err := s.add(ctx, "proxy", "proxy.listen", s.config.Proxy.Listen, proxy); err != nil {
 			return err
 		}
