@@ -1,12 +1,13 @@
 //go:build !purego
 
+#include "go_asm.h"
 #include "textflag.h"
 
 // A block of filters over all windows, in 4, 2 or 1 registers of 16 lanes: Y0 to Y3 hold the sums of one window, Y4 to Y7
-// the maxima so far. The block begins at AX bytes into a row.
+// the maxima so far. DI, SI and DX move on from block to block.
 //
 //	DI acts   SI table   DX floors   R8 rows   R9 windows   R10 width   R11 bytes left   R12 bytes of one offset's rows
-//	BX rows from this window on   CX windows left   R13 rows of this offset   R15 offset   AX the row
+//	BX rows from this window on   CX windows left   R13 this offset's rows   R15 offset   AX the window's row among them
 
 #define WINDOWS(block, window, offset, LOAD, ADD, HIGHER) \
 block: \
@@ -31,10 +32,10 @@ offset: \
 	DECQ CX \
 	JNZ  window
 
-// What a maximum has above its floor, less the three lowest bits, is the activation.
+// What a maximum has above its floor, less the lowest bits, is the activation.
 #define ACTIVATE(at, top) \
 	VPSUBW  at(DX), top, top \
-	VPSRLW  $3, top, top \
+	VPSRLW  $const_ActShift, top, top \
 	VMOVDQU top, at(DI)
 
 #define NEXT(bytes) \
@@ -63,7 +64,7 @@ TEXT ·poolAVX2(SB), NOSPLIT, $0-56
 	MOVQ  width+40(FP), R10
 	MOVQ  filters+48(FP), R11
 	SHLQ  $1, R11
-	IMUL3Q $39, R11, R12
+	IMUL3Q $const_Characters, R11, R12
 
 by4:
 	CMPQ    R11, $128

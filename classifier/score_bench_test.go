@@ -3,6 +3,7 @@
 package classifier_test
 
 import (
+	"fmt"
 	"net/url"
 	"os"
 	"syscall"
@@ -40,9 +41,13 @@ func processorTime(b *testing.B) int64 {
 func bothWays(b *testing.B, names []features.Name) {
 	b.Helper()
 	m := load(b)
-	network := classifier.NetworkOf(m)
+	eachWay(b, classifier.NetworkOf(m), names, func(n features.Name) { m.Score(n) })
+}
+
+// eachWay times what reads a network.
+func eachWay(b *testing.B, network *classifier.Network, names []features.Name, score func(features.Name)) {
+	b.Helper()
 	vectors := network.Vectors()
-	score := func(n features.Name) { m.Score(n) }
 	b.Run("plain", func(b *testing.B) {
 		network.SetVectors(false)
 		timed(b, names, score)
@@ -74,17 +79,31 @@ func BenchmarkScoreOfNewPopularNames(b *testing.B) {
 
 func BenchmarkScoreOfWellKnownNames(b *testing.B) { bothWays(b, benignNames()) }
 
-// BenchmarkScoreThroughEveryStage is of generated names, which no stage clears.
-func BenchmarkScoreThroughEveryStage(b *testing.B) {
+// generated are names that no stage clears.
+func generated(b *testing.B) (names []features.Name) {
+	b.Helper()
 	m := load(b)
-	var names []features.Name
 	for _, label := range []string{"kq3v9zxw7", "xjwqpzkvbn", "a8f3c9e1d7b2", "qzvkxwjtrplm", "wuvyhtqkzrb", "ghxvqpwzkcmtj"} {
 		if m.Cleared(label) {
 			b.Fatalf("%s is cleared", label)
 		}
 		names = append(names, name(label+".com", label))
 	}
-	bothWays(b, names)
+	return names
+}
+
+func BenchmarkScoreThroughEveryStage(b *testing.B) { bothWays(b, generated(b)) }
+
+// BenchmarkNetworkOfSize says what a wider network would cost. Of a random one about as many filters are above their floors
+// as of a trained one.
+func BenchmarkNetworkOfSize(b *testing.B) {
+	names := generated(b)
+	for _, size := range [][2]int{{64, 64}, {96, 64}, {96, 128}, {128, 64}, {128, 128}} {
+		b.Run(fmt.Sprintf("%dx%d", size[0], size[1]), func(b *testing.B) {
+			n := packedNetwork(b, size[0], size[1])
+			eachWay(b, n, names, func(name features.Name) { n.Score(name.Label) })
+		})
+	}
 }
 
 // BenchmarkYardstickRegressionAlone is what the n-gram regression takes by itself: stages and heads come on top.

@@ -52,8 +52,19 @@ func TestVectorInstructionsGiveTheSameBits(t *testing.T) {
 				t.Fatalf("%q with %d filters and %d units: %v in plain Go, %v with vectors", label, filters, units, plain, vector)
 			}
 		})
-		if allocs := testing.AllocsPerRun(100, func() { n.Score("kq3v9zxw7") }); allocs != 0 {
-			t.Errorf("%v allocations", allocs)
+	}
+}
+
+func TestAScoreDoesNotAllocate(t *testing.T) {
+	m := load(t)
+	n := classifier.NetworkOf(m)
+	for _, vectors := range []bool{false, n.Vectors()} {
+		n.SetVectors(vectors)
+		for _, label := range []string{"google", "kq3v9zxw7", "przegladsportowy", strings.Repeat("x7", 40)} {
+			scored := name(label+".com", label)
+			if allocs := testing.AllocsPerRun(100, func() { m.Score(scored) }); allocs != 0 {
+				t.Errorf("%s, vectors %t: %v allocations", label, vectors, allocs)
+			}
 		}
 	}
 }
