@@ -84,14 +84,25 @@ func BenchmarkAdd(b *testing.B) {
 		})
 	}
 	v6 := func(i int) string { return fmt.Sprintf("2001:db8:%x:%x::1", i>>4, i&15) }
+	looks := func(s Sighting, agent, path int) Sighting {
+		s.Agent, s.Path = uint32(agent)+1, uint32(path)+1
+		return s
+	}
 	run("ordinary: 10,000 clients, 1,000 names", func(i int) Sighting {
-		return sighting(fmt.Sprintf("shop-%d.com", i*7919%1000), 0.3, v6(i%10_000), 0)
+		return looks(sighting(fmt.Sprintf("shop-%d.com", i*7919%1000), 0.3, v6(i%10_000), 0), i%20, i%50)
+	})
+	run("ordinary in known cohorts", func(i int) Sighting {
+		tail := float32(0.3)
+		if i < 40 {
+			tail = 0.005 // begins them
+		}
+		return looks(sighting(fmt.Sprintf("shop-%d.com", i*7919%1000), tail, v6(i%10_000), 0), i%20, 0)
 	})
 	run("attack: 1,000 clients, 10,000 flagged names", func(i int) Sighting {
-		return sighting(fmt.Sprintf("kq%dv9z.com", i*7919%10_000), 1e-5, v6(i%1000), 0)
+		return looks(sighting(fmt.Sprintf("kq%dv9z.com", i*7919%10_000), 1e-5, v6(i%1000), 0), i%20, i%50)
 	})
 	run("flood: every client and flagged name new", func(i int) Sighting {
-		return sighting(fmt.Sprintf("kq%dv9z.com", i), 1e-5, v6(i), 0)
+		return looks(sighting(fmt.Sprintf("kq%dv9z.com", i), 1e-5, v6(i), 0), i, i)
 	})
 }
 

@@ -80,28 +80,3 @@ func TestASessionSpeaksForItsClientAlone(t *testing.T) {
 		t.Errorf("%d clients", n)
 	}
 }
-
-// TestRowsOfTheFirstFormatAreStillRead has a row as it was written before blocked sightings and sessions were known.
-func TestRowsOfTheFirstFormatAreStillRead(t *testing.T) {
-	s := New(testConfig(), Key{1})
-	s.Add(sighting("kq3v9z.com", 1e-5, "198.51.100.1", 0))
-	for _, r := range s.Changes() {
-		r.Data[0] = 1
-		at := 1 // behind the version: last, last−first, sightings
-		for range 3 {
-			for r.Data[at]&0x80 != 0 {
-				at++
-			}
-			at++
-		}
-		added := map[string]int{KindName: 1, KindClient: 2}[r.Kind] // each 0, in one byte
-		r.Data = append(r.Data[:at:at], r.Data[at+added:]...)
-		back := New(testConfig(), Key{1})
-		if err := back.Restore(r); err != nil {
-			t.Errorf("%s: %v", r.Kind, err)
-		}
-		if sizes := back.Sizes(); sizes.Names+sizes.Clients != 1 {
-			t.Errorf("%s: %+v", r.Kind, sizes)
-		}
-	}
-}

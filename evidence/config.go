@@ -9,8 +9,9 @@ import (
 // Config bounds what is remembered, and for how long.
 type Config struct {
 	Window     time.Duration `yaml:"window" default:"24h" help:"Forget what was not seen for this long: a name, a client, or one name of a client."`
-	MaxNames   int           `yaml:"max-names" default:"20000" help:"Suspicious names remembered at a time: bounds memory, 0.3 KB each and at most 1.5."`
+	MaxNames   int           `yaml:"max-names" default:"20000" help:"Suspicious names remembered at a time: bounds memory, 0.5 KB each and at most 2.5."`
 	MaxClients int           `yaml:"max-clients" default:"100000" help:"Clients remembered at a time: bounds memory, mostly 0.3 KB each and at most 2.5."`
+	MaxCohorts int           `yaml:"max-cohorts" default:"5000" help:"Cohorts remembered at a time, which are clients of one network, or of any, with one kind of agent on one path: bounds memory, mostly 0.5 KB each and at most 4."`
 	Interest   float64       `yaml:"interest" default:"0.01" help:"Remember only names with at most this benign tail: keep it at or above any confidence that you may choose, so that a later change can look back."`
 	Queue      int           `yaml:"queue" default:"65536" help:"Sightings that wait for the background between two ticks: when full, further ones are dropped and counted, requests are not."`
 }
@@ -24,6 +25,8 @@ func (c Config) Validate() error {
 		return fmt.Errorf("evidence.max-names: %d is not between %d and %d; the default is 20000", c.MaxNames, minEntries, maxEntries)
 	case c.MaxClients < minEntries || c.MaxClients > maxEntries:
 		return fmt.Errorf("evidence.max-clients: %d is not between %d and %d; the default is 100000", c.MaxClients, minEntries, maxEntries)
+	case c.MaxCohorts < 0 || c.MaxCohorts > maxEntries:
+		return fmt.Errorf("evidence.max-cohorts: %d is not between 0 and %d; the default is 5000, 0 remembers none", c.MaxCohorts, maxEntries)
 	case !(c.Interest > 0 && c.Interest <= 1): // NaN is refused too
 		return fmt.Errorf("evidence.interest: %v is not a benign tail: above 0 and at most 1; the default is 0.01", c.Interest)
 	case c.Queue < 1 || c.Queue > maxEntries:

@@ -19,14 +19,20 @@ func DecodeName(r Row) (Name, error) {
 	if !validDomain(r.Key) {
 		d.fail(errors.New("the key is no domain"))
 	}
-	var version byte
-	version, n.First, n.Last, n.Sightings = d.head()
-	if version >= 2 {
+	n.First, n.Last, n.Sightings = d.head()
+	if d.version >= 2 {
 		n.Blocked = int64(d.uvarint(uint64(maxTime)))
 	}
 	n.Score, n.Tail = d.float(), d.float()
 	d.checkTail(n.Tail)
-	n.Networks = d.sample(seconds(n.Last), false)
+	last := seconds(n.Last)
+	n.Networks = d.sample(last, clients)
+	if d.version >= 2 {
+		n.Agents, n.Paths = d.sample(last, shapes), d.sample(last, shapes)
+		for i := range n.Hours {
+			n.Hours[i] = uint32(d.uvarint(math.MaxUint32))
+		}
+	}
 	if err := d.end(r); err != nil {
 		return Name{}, err
 	}
@@ -44,22 +50,49 @@ func DecodeClient(r Row) (Client, error) {
 		d.fail(errors.New("the key is no client: neither an IPv4 /32 nor an IPv6 /64"))
 	}
 	c := Client{Prefix: p}
-	var version byte
-	version, c.First, c.Last, c.Sightings = d.head()
-	if version >= 2 {
+	c.First, c.Last, c.Sightings = d.head()
+	if d.version >= 2 {
 		c.Blocked, c.Session = int64(d.uvarint(uint64(maxTime))), int64(d.uvarint(uint64(maxTime)))
 	}
-	c.Names = d.sample(seconds(c.Last), true)
+	last := seconds(c.Last)
+	c.Names = d.sample(last, names)
+	if d.version >= 2 {
+		if ago := uint32(d.uvarint(uint64(last) + 1)); ago > 0 {
+			c.Marked = last - (ago - 1)
+		}
+		c.Agent, c.Path = uint32(d.uvarint(math.MaxUint32)), uint32(d.uvarint(math.MaxUint32))
+	}
 	if err := d.end(r); err != nil {
 		return Client{}, err
 	}
 	return c, nil
 }
 
+// DecodeCohort reads a row of KindCohort.
+func DecodeCohort(r Row) (Cohort, error) {
+	d := decoder{b: r.Data}
+	if r.Kind != KindCohort {
+		d.fail(fmt.Errorf("kind %q is not %q", r.Kind, KindCohort))
+	}
+	key, ok := parseCohortKey(r.Key)
+	if !ok {
+		d.fail(errors.New("the key is no cohort: a network, an agent and a path"))
+	}
+	c := Cohort{Network: key.prefix(), Agent: key.agent, Path: key.path}
+	c.First, c.Last, c.Sightings = d.head()
+	c.Names = d.sample(seconds(c.Last), names)
+	c.Clients = d.sample(seconds(c.Last), clients)
+	if err := d.end(r); err != nil {
+		return Cohort{}, err
+	}
+	return c, nil
+}
+
 // decoder reads Data; the first thing wrong with it stays in err, and everything after reads as zero.
 type decoder struct {
-	b   []byte
-	err error
+	b       []byte
+	version byte
+	err     error
 }
 
 var errShort = errors.New("it ends too early")
@@ -119,16 +152,16 @@ func (d *decoder) uvarint(limit uint64) uint64 {
 	return v
 }
 
-func (d *decoder) head() (version byte, first, last int64, sightings uint64) {
-	if version = d.take(1)[0]; d.err == nil && (version == 0 || version > rowVersion) {
-		d.fail(fmt.Errorf("format %d is not 1 to %d: was it written by a newer version?", version, rowVersion))
+func (d *decoder) head() (first, last int64, sightings uint64) {
+	if d.version = d.take(1)[0]; d.err == nil && (d.version == 0 || d.version > rowVersion) {
+		d.fail(fmt.Errorf("format %d is not 1 to %d: was it written by a newer version?", d.version, rowVersion))
 	}
 	last = int64(d.uvarint(uint64(maxTime)))
 	first = last - int64(d.uvarint(uint64(last)))
-	return version, first, last, d.uvarint(math.MaxUint64)
+	return first, last, d.uvarint(math.MaxUint64)
 }
 
-func (d *decoder) sample(last uint32, names bool) (s Sample) {
+func (d *decoder) sample(last uint32, of what) (s Sample) {
 	s.limit = d.uint64()
 	if s.limit != 0 {
 		s.dropped = last - uint32(d.uvarint(uint64(last)))
@@ -147,12 +180,22 @@ func (d *decoder) sample(last uint32, names bool) (s Sample) {
 		if i > 0 && it.Hash <= s.items[i-1].Hash || s.limit != 0 && it.Hash >= s.limit {
 			d.fail(errors.New("its hashes are out of order"))
 		}
-		if names {
+		switch {
+		case of == names:
 			d.named(it)
+		case of == clients && d.version >= 2:
+			d.from(it)
 		}
 		s.oldest = min(s.oldest, it.Seen)
 	}
 	return s
+}
+
+// from reads a client's key: one that is no client's, or of none, is none.
+func (d *decoder) from(it *Item) {
+	if it.client = clientKey(d.uint64()); it.client != 0 && keyOf(ClientPrefix(it.client.prefix().Addr())) != it.client {
+		it.client = 0
+	}
 }
 
 func (d *decoder) named(it *Item) {

@@ -26,10 +26,9 @@ func (s *State) Rescore(judge func(domain string) classifier.Result) {
 	}
 	type result struct{ score, tail float32 }
 	known := map[unique.Handle[string]]result{} // many clients send the same names
-	for _, e := range s.clients.index {
-		items := e.value.Names.items
-		for i := range items {
-			it := &items[i]
+	sample := func(s *Sample) (changed bool) {
+		for i := range s.items {
+			it := &s.items[i]
 			if it.domain == (unique.Handle[string]{}) || it.Tail == 1 {
 				continue
 			}
@@ -40,8 +39,19 @@ func (s *State) Rescore(judge func(domain string) classifier.Result) {
 			}
 			if r.score != it.Score || r.tail != it.Tail {
 				it.Score, it.Tail = r.score, r.tail
-				s.clients.mark(e)
+				changed = true
 			}
+		}
+		return changed
+	}
+	for _, e := range s.clients.index {
+		if sample(&e.value.Names) {
+			s.clients.mark(e)
+		}
+	}
+	for _, e := range s.cohorts.index {
+		if sample(&e.value.Names) {
+			s.cohorts.mark(e)
 		}
 	}
 }

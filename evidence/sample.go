@@ -3,19 +3,22 @@ package evidence
 import (
 	"cmp"
 	"math"
+	"net/netip"
 	"slices"
 	"unique"
 )
 
-// Item is one distinct thing in a Sample: a network that a name was seen from, or an external name that a client sent.
+// Item is one distinct thing in a Sample: a network that a name was seen from, an external name that a client or a cohort
+// sent, or the shape of an agent or a path that came with a name.
 type Item struct {
 	Hash  uint64  // keyed hash of the thing: uniform, and unknown to clients
 	Seen  uint32  // last seen, Unix seconds
 	Count uint32  // sightings of it, up to the largest uint32
-	Tail  float32 // of a name: its benign tail when last seen, 1 if it was exempt or the model abstained. Of a network: 0
-	Score float32 // of a name: its score when last seen, 0 if it was exempt or the model abstained. Of a network: 0
+	Tail  float32 // of a name: its benign tail when last seen, 1 if it was exempt or the model abstained; else 0
+	Score float32 // of a name: its score when last seen, 0 if it was exempt or the model abstained; else 0
 
 	domain unique.Handle[string] // of a name that was interesting when last seen; one copy, however many clients sent it
+	client clientKey             // of a network: who was last seen there
 }
 
 // Domain is the name itself if it was interesting (Config.Interest) when last seen, else "": nobody will ask for it.
@@ -24,6 +27,15 @@ func (it Item) Domain() string {
 		return ""
 	}
 	return it.domain.Value()
+}
+
+// Client is, of a network, the client that was last seen there: a witness that can be asked what else it sent. The zero
+// Prefix for anything else.
+func (it Item) Client() netip.Prefix {
+	if it.client == 0 {
+		return netip.Prefix{}
+	}
+	return it.client.prefix()
 }
 
 // Sample holds distinct things: all of them while they are few, and above that a uniform sample from which their
@@ -118,7 +130,7 @@ func (s *Sample) merge(o *Sample, k int) {
 func join(a, b Item) Item {
 	newer := a
 	if cmp.Or(cmp.Compare(a.Seen, b.Seen), cmp.Compare(b.Tail, a.Tail), cmp.Compare(a.Score, b.Score),
-		cmp.Compare(a.Domain(), b.Domain())) < 0 {
+		cmp.Compare(a.Domain(), b.Domain()), cmp.Compare(a.client, b.client)) < 0 {
 		newer = b
 	}
 	newer.Count = addCapped(a.Count, b.Count)

@@ -1,6 +1,7 @@
 package evidence
 
 import (
+	"cmp"
 	"encoding/binary"
 	"iter"
 	"math"
@@ -17,7 +18,8 @@ import (
 
 const (
 	networksKept = 32 // networks in a name's sample: exact up to that, 18 % standard error above
-	namesKept    = 64 // names in a client's sample: exact up to that, 13 % above; a NAT of an office has fewer
+	namesKept    = 64 // names in a client's or a cohort's sample: exact up to that, 13 % above; a NAT of an office has fewer
+	shapesKept   = 8  // shapes of agents, and of paths, in a name's sample: enough to tell one from many
 
 	expirePerCall = 4096 // entries that one Expire removes at most: about a millisecond
 )
@@ -31,8 +33,26 @@ type Name struct {
 	Last      int64   // Unix nanoseconds; likewise
 	Sightings uint64  // since First, from anywhere
 	Blocked   int64   // when it was last seen flagged in a request that Referee's own rule ended, Unix nanoseconds; 0: never
-	Networks  Sample  // distinct client networks within the window (NetworkPrefix)
+	Networks  Sample  // distinct client networks within the window (NetworkPrefix), each with its last Client
+	Agents    Sample  // distinct shapes of agents within the window
+	Paths     Sample  // distinct shapes of paths within the window
+	Hours     Hours
 }
+
+// Hours counts sightings by the hour of the day, UTC.
+type Hours [24]uint32
+
+// Active is the number of hours of the day with a sighting.
+func (h *Hours) Active() (n int) {
+	for _, count := range h {
+		if count > 0 {
+			n++
+		}
+	}
+	return n
+}
+
+func (h *Hours) add(at uint32, count uint32) { i := at / 3600 % 24; h[i] = addCapped(h[i], count) }
 
 // Client is what is known of one client.
 type Client struct {
@@ -43,6 +63,9 @@ type Client struct {
 	Blocked   int64        // as of a Name: when it last sent a flagged name
 	Session   int64        // when a verified session last spoke for it, Unix nanoseconds; 0: not within the window
 	Names     Sample       // distinct external names within the window
+	Agent     uint32       // AgentShape of its last request with an interesting name
+	Path      uint32       // PathShape of the same
+	Marked    uint32       // when that was, Unix seconds; 0: there was none
 }
 
 // State is the evidence. One goroutine owns it: it has no locks. It does no I/O and has no clock: time comes with the
@@ -52,6 +75,7 @@ type State struct {
 	k0, k1  uint64
 	names   table[string, Name]
 	clients table[clientKey, Client]
+	cohorts table[cohortKey, Cohort]
 	horizon uint32 // what was last seen before this is forgotten, Unix seconds
 }
 
@@ -67,8 +91,9 @@ func New(cfg Config, key Key) *State {
 		cfg:     cfg,
 		k0:      binary.LittleEndian.Uint64(key[:8]),
 		k1:      binary.LittleEndian.Uint64(key[8:]),
-		names:   newTable[string, Name](cfg.MaxNames),
-		clients: newTable[clientKey, Client](cfg.MaxClients),
+		names:   newTable[string, Name](cfg.MaxNames, cmp.Compare[string]),
+		clients: newTable[clientKey, Client](cfg.MaxClients, cmp.Compare[clientKey]),
+		cohorts: newTable[cohortKey, Cohort](cfg.MaxCohorts, cohortKey.compare),
 	}
 }
 
@@ -101,6 +126,7 @@ func (s *State) Add(si Sighting) {
 	if si.Client.IsValid() {
 		it.Hash = s.hash([]byte(si.Result.Domain))
 		s.addClient(si, it)
+		s.addCohorts(si, it)
 	}
 }
 
@@ -149,10 +175,21 @@ func (s *State) addName(si Sighting, it Item) {
 	n.Networks.prune(s.horizon)
 	if si.Client.IsValid() {
 		network := NetworkPrefix(si.Client).Addr().As16()
-		n.Networks.add(Item{Hash: s.hash(network[:]), Seen: it.Seen, Count: 1}, networksKept)
+		n.Networks.add(Item{Hash: s.hash(network[:]), Seen: it.Seen, Count: 1, client: keyOf(ClientPrefix(si.Client))}, networksKept)
 	}
+	s.addShape(&n.Agents, si.Agent, it.Seen)
+	s.addShape(&n.Paths, si.Path, it.Seen)
+	n.Hours.add(it.Seen, 1)
 	s.names.mark(e)
 	s.names.touch(e, nameClass(n), it.Seen)
+}
+
+func (s *State) addShape(to *Sample, shape, seen uint32) {
+	to.prune(s.horizon)
+	if shape == 0 {
+		return // not known
+	}
+	to.add(Item{Hash: s.hash(binary.LittleEndian.AppendUint32(make([]byte, 0, 4), shape)), Seen: seen, Count: 1}, shapesKept)
 }
 
 func (s *State) addClient(si Sighting, it Item) {
@@ -162,6 +199,9 @@ func (s *State) addClient(si Sighting, it Item) {
 	c.Sightings = addCapped(c.Sightings, 1)
 	c.Names.prune(s.horizon)
 	c.Names.add(it, namesKept)
+	if it.Domain() != "" {
+		c.mark(si.Agent, si.Path, it.Seen)
+	}
 	s.clients.mark(e)
 	s.clients.touch(e, clientClass(c), it.Seen)
 }
@@ -195,21 +235,27 @@ const suspects = 2
 
 // clientClass ranks a client: one ordinary name, several, one or two interesting ones, three and more.
 func clientClass(c *Client) uint8 {
-	interesting := 0
-	for i := range c.Names.items {
-		if c.Names.items[i].domain != (unique.Handle[string]{}) {
-			if interesting++; interesting == 3 {
-				return 3
-			}
-		}
-	}
-	switch {
+	switch interesting := c.Names.interesting(3); {
+	case interesting == 3:
+		return 3
 	case interesting > 0:
 		return suspects
 	case len(c.Names.items) > 1:
 		return 1
 	}
 	return 0
+}
+
+// interesting counts the interesting names of a sample, up to a limit.
+func (s *Sample) interesting(limit int) (n int) {
+	for i := range s.items {
+		if s.items[i].domain != (unique.Handle[string]{}) {
+			if n++; n == limit {
+				return n
+			}
+		}
+	}
+	return n
 }
 
 func (s *State) hash(b []byte) uint64 { return siphash.Hash(s.k0, s.k1, b) }
@@ -246,6 +292,7 @@ func (s *State) Expire(now time.Time) {
 	s.horizon = seconds(now.Add(-s.cfg.Window).UnixNano())
 	s.names.expire(s.horizon, expirePerCall)
 	s.clients.expire(s.horizon, expirePerCall)
+	s.cohorts.expire(s.horizon, expirePerCall)
 }
 
 // Names iterates over the suspicious names, those with the most witnesses first. The State must not change meanwhile,
@@ -253,7 +300,7 @@ func (s *State) Expire(now time.Time) {
 func (s *State) Names() iter.Seq[*Name] {
 	return func(yield func(*Name) bool) {
 		for e := range s.names.all(0) {
-			e.value.Networks.prune(s.horizon)
+			e.value.prune(s.horizon)
 			if !yield(&e.value) {
 				return
 			}
@@ -284,8 +331,14 @@ func (s *State) Name(domain string) *Name {
 	if e == nil {
 		return nil
 	}
-	e.value.Networks.prune(s.horizon)
+	e.value.prune(s.horizon)
 	return &e.value
+}
+
+func (n *Name) prune(since uint32) {
+	n.Networks.prune(since)
+	n.Agents.prune(since)
+	n.Paths.prune(since)
 }
 
 // Client is what is known of the client with this address, or nil. It is valid until the State changes.
@@ -307,18 +360,18 @@ func (c *Client) prune(since uint32) {
 
 // Sizes says how full the State is, for metrics.
 type Sizes struct {
-	Names, Clients, Suspects       int
-	EvictedNames, EvictedClients   uint64 // since New: pushed out before their time
-	ChangedNames, ChangedClients   int    // rows that the next Changes will give
-	NamesCapacity, ClientsCapacity int
+	Names, Clients, Suspects, Cohorts               int
+	EvictedNames, EvictedClients, EvictedCohorts    uint64 // since New: pushed out before their time
+	ChangedNames, ChangedClients, ChangedCohorts    int    // rows that the next Changes will give
+	NamesCapacity, ClientsCapacity, CohortsCapacity int
 }
 
 // Sizes returns the present sizes.
 func (s *State) Sizes() Sizes {
 	return Sizes{
-		Names: s.names.len(), Clients: s.clients.len(), Suspects: s.clients.from(suspects),
-		EvictedNames: s.names.evicted, EvictedClients: s.clients.evicted,
-		ChangedNames: len(s.names.dirty), ChangedClients: len(s.clients.dirty),
-		NamesCapacity: s.cfg.MaxNames, ClientsCapacity: s.cfg.MaxClients,
+		Names: s.names.len(), Clients: s.clients.len(), Suspects: s.clients.from(suspects), Cohorts: s.cohorts.len(),
+		EvictedNames: s.names.evicted, EvictedClients: s.clients.evicted, EvictedCohorts: s.cohorts.evicted,
+		ChangedNames: len(s.names.dirty), ChangedClients: len(s.clients.dirty), ChangedCohorts: len(s.cohorts.dirty),
+		NamesCapacity: s.cfg.MaxNames, ClientsCapacity: s.cfg.MaxClients, CohortsCapacity: s.cfg.MaxCohorts,
 	}
 }

@@ -15,13 +15,13 @@ import (
 var noon = time.Date(2026, 1, 2, 12, 0, 0, 0, time.UTC)
 
 func testConfig() Config {
-	return Config{Window: 24 * time.Hour, MaxNames: 20_000, MaxClients: 100_000, Interest: 0.01, Queue: 1024}
+	return Config{Window: 24 * time.Hour, MaxNames: 20_000, MaxClients: 100_000, MaxCohorts: 5000, Interest: 0.01, Queue: 1024}
 }
 
 // smallConfig is full soon.
 func smallConfig() Config {
 	c := testConfig()
-	c.MaxNames, c.MaxClients = 64, 64
+	c.MaxNames, c.MaxClients, c.MaxCohorts = 64, 64, 64
 	return c
 }
 

@@ -13,8 +13,9 @@ const classes = 4
 // class are in a list by when they were last touched. When there are too many, the longest untouched of the lowest
 // class goes; so entries that are cheap to make (class 0) can only push out each other. What is in class c or above may
 // fill max × (1 − c/8): the rest is kept free for what is yet to climb, whatever floods the classes above.
-type table[K cmp.Ordered, V any] struct {
+type table[K comparable, V any] struct {
 	max   int
+	order func(a, b K) int // of keys of one age: without it two processes would forget in two orders
 	index map[K]*entry[K, V]
 	lists [classes]list[K, V]
 	// dirty holds the keys whose stored row is out of date: changed, new or gone.
@@ -23,7 +24,7 @@ type table[K cmp.Ordered, V any] struct {
 	evicted  uint64
 }
 
-type entry[K cmp.Ordered, V any] struct {
+type entry[K comparable, V any] struct {
 	value        V
 	key          K
 	newer, older *entry[K, V]
@@ -33,13 +34,13 @@ type entry[K cmp.Ordered, V any] struct {
 	stored       bool // some row of this key has been given out, so its end must be too
 }
 
-type list[K cmp.Ordered, V any] struct {
+type list[K comparable, V any] struct {
 	newest, oldest *entry[K, V]
 	n              int
 }
 
-func newTable[K cmp.Ordered, V any](limit int) table[K, V] {
-	return table[K, V]{max: limit, index: map[K]*entry[K, V]{}, dirty: map[K]struct{}{}}
+func newTable[K comparable, V any](limit int, order func(a, b K) int) table[K, V] {
+	return table[K, V]{max: limit, order: order, index: map[K]*entry[K, V]{}, dirty: map[K]struct{}{}}
 }
 
 func (t *table[K, V]) len() int { return len(t.index) }
@@ -146,7 +147,7 @@ func (t *table[K, V]) sort() {
 	for c := range t.lists {
 		all := slices.Collect(t.class(c))
 		slices.SortFunc(all, func(a, b *entry[K, V]) int {
-			return cmp.Or(cmp.Compare(a.seen, b.seen), cmp.Compare(a.key, b.key))
+			return cmp.Or(cmp.Compare(a.seen, b.seen), t.order(a.key, b.key))
 		})
 		for _, e := range all {
 			t.touch(e, e.class, e.seen)
