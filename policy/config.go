@@ -18,6 +18,7 @@ type Config struct {
 	NeverBlock NeverBlock            `yaml:"never-block" embed:"" prefix:"never-block-"`
 	Name       NameRule              `yaml:"name" embed:"" prefix:"name-"`
 	Client     ClientRule            `yaml:"client" embed:"" prefix:"client-"`
+	Cohort     CohortRule            `yaml:"cohort" embed:"" prefix:"cohort-"`
 }
 
 // NeverBlock lists what is never blocked, whatever speaks against it.
@@ -34,6 +35,8 @@ type NeverBlock struct {
 type NameRule struct {
 	MinNetworks  int           `yaml:"min-networks" default:"2" help:"Distinct client networks (/24, /48) that sent it within the window: at least 2, so that nobody alone can have a name blocked."`
 	MinSightings int           `yaml:"min-sightings" default:"3" help:"Requests that carried it."`
+	MinSuspects  int           `yaml:"min-suspects" default:"2" help:"Distinct networks, and more than half of all that sent it, whose client sent other flagged names too, or is part of an attack: the readers of a site with an odd name did not. 0 asks for none."`
+	Crowd        int           `yaml:"crowd" default:"20"       help:"A name that this many networks sent is an audience's, and counts against nobody, if their clients have nothing else against them and differ in their browsers and hours. 0 knows no audiences."`
 	TTL          time.Duration `yaml:"ttl" default:"168h" help:"How long it stays blocked after it was last seen."`
 	TTLCap       time.Duration `yaml:"ttl-cap" default:"672h" help:"How long at most: a name that comes back after it expired stays twice as long each time, up to this. 0 doubles nothing."`
 }
@@ -42,8 +45,18 @@ type NameRule struct {
 type ClientRule struct {
 	MinFlagged int           `yaml:"min-flagged" default:"3" help:"Distinct flagged names that it sent within the window: 3 at a name error of 1 in 1,000 err for 1 client in 100 million, 2 for 3 in a million."`
 	MinShare   float64       `yaml:"min-share" default:"0.5" help:"More than this share of its distinct external names must be flagged: without it a busy NAT is blocked for a few odd names among many."`
+	Alpha      float64       `yaml:"alpha" default:"1e-6" help:"The error of Wald's sequential test over its distinct names: the share of clients that would be blocked though people sent their names. 0 does without the test."`
+	Beta       float64       `yaml:"beta" default:"0.05" help:"The other error of that test: the share of generated traffic that it may take for people's."`
 	TTL        time.Duration `yaml:"ttl" default:"24h" help:"How long it stays blocked after its last flagged request. Addresses change hands: keep it short."`
 	TTLCap     time.Duration `yaml:"ttl-cap" default:"168h" help:"How long at most: a client that comes back after it expired stays twice as long each time, up to this. 0 doubles nothing."`
+}
+
+// CohortRule is the evidence against a cohort, the clients of one network or of any with one kind of agent on one path, that
+// makes it an attack. Then one flagged name is enough against each of its clients, if that is more than client.min-share of
+// what the client sent.
+type CohortRule struct {
+	MinFlagged int `yaml:"min-flagged" default:"10" help:"Distinct flagged names that its clients sent within the window, and more than client.min-share of all that they sent; the test of client.alpha must pass too. 0 knows no attacks."`
+	MinClients int `yaml:"min-clients" default:"5" help:"Distinct clients that sent them: fewer are judged each by itself."`
 }
 
 const (
@@ -74,6 +87,23 @@ func (c Config) Validate() error {
 	}
 	if s := c.Client.MinShare; !(s >= 0 && s < 1) {
 		errs = append(errs, fmt.Errorf("client.min-share: %v is not a share from 0 to below 1; the default is 0.5", s))
+	}
+	for key, n := range map[string]int{
+		"name.min-suspects": c.Name.MinSuspects, "name.crowd": c.Name.Crowd,
+		"cohort.min-flagged": c.Cohort.MinFlagged, "cohort.min-clients": c.Cohort.MinClients,
+	} {
+		if n < 0 {
+			errs = append(errs, fmt.Errorf("%s: %d is negative; 0 turns the rule off", key, n))
+		}
+	}
+	if n := c.Name.Crowd; n > 0 && n < minCrowd {
+		errs = append(errs, fmt.Errorf("name.crowd: %d networks are no crowd; use %d or more (the default is 20), or 0 for none", n, minCrowd))
+	}
+	if a := c.Client.Alpha; !(a >= 0 && a <= 0.01) {
+		errs = append(errs, fmt.Errorf("client.alpha: %v is not between 0 and 0.01; the default is 1e-6", a))
+	}
+	if b := c.Client.Beta; !(b >= 0 && b <= 0.5) {
+		errs = append(errs, fmt.Errorf("client.beta: %v is not between 0 and 0.5; the default is 0.05", b))
 	}
 	errs = append(errs, ttl("name.ttl", c.Name.TTL, 168*time.Hour), ttl("client.ttl", c.Client.TTL, 24*time.Hour))
 	for key, most := range map[string]time.Duration{"name.ttl-cap": c.Name.TTLCap, "client.ttl-cap": c.Client.TTLCap} {

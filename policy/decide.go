@@ -43,11 +43,20 @@ const (
 // The ttl is the rule's, doubled each time that a hit comes back after it expired, up to the rule's cap.
 //
 // Enough evidence, of a name: it is flagged (its tail is at most Threshold, or the owner labelled it dga), min-sightings
-// requests carried it, and they came from min-networks distinct networks. Of a client: it sent min-flagged distinct flagged
-// names, and more than min-share of its distinct external names are flagged; exempt names count as external and not as
-// flagged. A hit is exempt too when the labels that it rested on are gone, or when what the owner labelled benign leaves too little.
+// requests carried it, they came from min-networks distinct networks, and, unless it is labelled, in min-suspects of these and
+// in more than half the client is suspicious for other names too, or part of an attack. Of a client: it sent min-flagged distinct
+// flagged names, more than min-share of its distinct external names are flagged, and Wald's test says so; exempt names, and
+// names that are an audience's, count as external and not as flagged. Of a client that is part of an attack (Attacks) one
+// flagged name is enough, and no test. A hit is exempt too when the labels that it rested on are gone, or when what the owner
+// labelled benign leaves too little.
 func (p *Policy) Decide(active *Hits, st *evidence.State, now time.Time) (*Hits, []Decision) {
-	d := decider{p: p, now: now, st: st, active: active, renewed: map[string]bool{}, hits: make([]*Hit, 0, active.Len()+16)}
+	d := decider{p: p, st: st, now: now, active: active, renewed: map[string]bool{}, hits: make([]*Hit, 0, active.Len()+16)}
+	d.attacks = p.Attacks(st)
+	d.cohorts = make(map[cohort]*Attack, len(d.attacks))
+	for i := range d.attacks {
+		a := &d.attacks[i]
+		d.cohorts[cohort{a.Network, a.Agent, a.Path}] = a
+	}
 	for n := range st.Names() {
 		d.name(n)
 	}
@@ -73,8 +82,10 @@ func (p *Policy) Decide(active *Hits, st *evidence.State, now time.Time) (*Hits,
 
 type decider struct {
 	p         *Policy
-	now       time.Time
 	st        *evidence.State
+	attacks   []Attack
+	cohorts   map[cohort]*Attack
+	now       time.Time
 	active    *Hits
 	renewed   map[string]bool // keys of the active hits that are extended
 	hits      []*Hit
@@ -93,7 +104,28 @@ func (d *decider) name(n *evidence.Name) {
 	if !d.matters(old, n.Last, d.p.ttl(KindName, returns)) || d.p.Exempts(nameOf(n.Domain)) != NotExempt {
 		return
 	}
-	d.add(d.p.nameHit(n), old, returns)
+	var witnesses []string
+	if rule.MinSuspects > 0 && d.p.says(n.Domain) != SaysDGA {
+		suspects, asked := d.p.suspects(d.st, n, func(c *evidence.Client) bool { return d.attack(c) != nil })
+		if suspects < rule.MinSuspects || 2*suspects <= asked {
+			return
+		}
+		witnesses = []string{fmt.Sprintf("in %d of %d networks asked the client is a suspect for other names too", suspects, asked)}
+	}
+	h := d.p.nameHit(n)
+	h.Reasons = append(h.Reasons, witnesses...)
+	d.add(h, old, returns)
+}
+
+// attack is the attack that a client is part of by its last interesting request, or nil.
+func (d *decider) attack(c *evidence.Client) *Attack {
+	if len(d.cohorts) == 0 {
+		return nil
+	}
+	if a := d.cohorts[cohort{evidence.NetworkPrefix(c.Prefix.Addr()), c.Agent, c.Path}]; a != nil {
+		return a
+	}
+	return d.cohorts[cohort{agent: c.Agent, path: c.Path}]
 }
 
 // client decides about one client, as name does.
@@ -104,9 +136,15 @@ func (d *decider) client(c *evidence.Client) {
 	if !d.matters(old, c.Last, ttl) {
 		return
 	}
-	enough := func(flagged int) bool { return d.p.enough(flagged, len(c.Names.Items())) }
+	items := c.Names.Items()
+	attack := d.attack(c)
+	minFlagged := d.p.cfg.Client.MinFlagged
+	if attack != nil {
+		minFlagged = 1
+	}
+	enough := func(flagged int) bool { return flagged >= minFlagged && d.p.mostly(flagged, len(items)) }
 	suspicious, last := 0, uint32(0)
-	for _, it := range c.Names.Items() {
+	for _, it := range items {
 		if d.p.flags(it.Domain(), it.Tail) {
 			suspicious++
 			last = max(last, it.Seen)
@@ -115,16 +153,27 @@ func (d *decider) client(c *evidence.Client) {
 	if !enough(suspicious) || !d.matters(old, int64(last)*int64(time.Second), ttl) || d.p.ExemptClient(c.Prefix.Addr()) {
 		return
 	}
+	weigh := d.p.weighing(d.st)
 	flagged := make([]evidence.Item, 0, suspicious)
-	for _, it := range c.Names.Items() {
-		if domain := it.Domain(); d.p.flags(domain, it.Tail) && domain != "" && d.p.Exempts(nameOf(domain)) == NotExempt {
-			flagged = append(flagged, it)
+	for i := range items {
+		if _, flags := weigh(&items[i]); flags {
+			flagged = append(flagged, items[i])
 		}
 	}
 	if !enough(len(flagged)) {
 		return
 	}
-	h := d.p.clientHit(c, flagged)
+	sum, tested := d.p.wald.test(items, weigh)
+	if !tested && attack == nil {
+		return
+	}
+	h := d.p.clientHit(c, flagged, minFlagged)
+	switch {
+	case attack != nil:
+		h.Reasons = append(h.Reasons, "part of an attack: "+attack.String())
+	case d.p.wald.enough > 0:
+		h.Reasons = append(h.Reasons, odds(sum))
+	}
 	switch {
 	case !d.matters(old, h.Last.UnixNano(), ttl):
 	case c.Session == 0:
@@ -141,7 +190,12 @@ func (d *decider) spared(c *evidence.Client) string {
 
 // enough says whether so many flagged ones of a client's distinct external names are evidence against it.
 func (p *Policy) enough(flagged, distinct int) bool {
-	return flagged >= p.cfg.Client.MinFlagged && float64(flagged) > p.cfg.Client.MinShare*float64(distinct)
+	return flagged >= p.cfg.Client.MinFlagged && p.mostly(flagged, distinct)
+}
+
+// mostly says whether so many flagged ones are more than client.min-share of all.
+func (p *Policy) mostly(flagged, distinct int) bool {
+	return float64(flagged) > p.cfg.Client.MinShare*float64(distinct)
 }
 
 // matters says whether evidence that was last seen then can make a hit, or make an old one last noticeably longer.
@@ -304,7 +358,8 @@ func (p *Policy) nameHit(n *evidence.Name) Hit {
 	return h
 }
 
-func (p *Policy) clientHit(c *evidence.Client, flagged []evidence.Item) Hit {
+// clientHit is the hit of a client with these flagged names, of which minFlagged were needed.
+func (p *Policy) clientHit(c *evidence.Client, flagged []evidence.Item, minFlagged int) Hit {
 	slices.SortFunc(flagged, func(a, b evidence.Item) int {
 		return cmp.Or(cmp.Compare(a.Tail, b.Tail), cmp.Compare(b.Score, a.Score), cmp.Compare(a.Domain(), b.Domain()))
 	})
@@ -326,7 +381,7 @@ func (p *Policy) clientHit(c *evidence.Client, flagged []evidence.Item) Hit {
 			h.Names = append(h.Names, it.Domain())
 		}
 	}
-	h.Labelled = !p.enough(byScore, len(c.Names.Items()))
+	h.Labelled = byScore < minFlagged || !p.mostly(byScore, len(c.Names.Items()))
 	h.Rank = c.Names.Scale(h.Rank)
 	h.Sightings = uint64(math.Round(c.Names.Scale(float64(h.Sightings))))
 	h.Last = time.Unix(int64(last), 0).UTC()

@@ -40,7 +40,7 @@ func newPolicy(t testing.TB, cfg Config) *Policy {
 }
 
 func newState() *evidence.State {
-	return evidence.New(evidence.Config{Window: 24 * time.Hour, MaxNames: 20_000, MaxClients: 100_000, Interest: 0.01, Queue: 64},
+	return evidence.New(evidence.Config{Window: 24 * time.Hour, MaxNames: 20_000, MaxClients: 100_000, MaxCohorts: 5000, Interest: 0.01, Queue: 64},
 		evidence.Key{7})
 }
 

@@ -19,6 +19,7 @@ type Policy struct {
 	id        string
 	model     string
 	threshold float32
+	wald      sequential
 	lists     map[string]mark  // hosts and domains of the owner's choice
 	labels    map[string]Label // by domain: what the owner says of single names
 	popular   *popular         // nil: off
@@ -54,6 +55,7 @@ func New(cfg Config, m *classifier.Model) (*Policy, error) {
 		cfg:       cfg,
 		model:     m.ID(),
 		threshold: float32(cfg.Confidence),
+		wald:      newSequential(cfg.Client, m.Info().Figures),
 		lists:     map[string]mark{},
 	}
 	ranges := specialRanges()
@@ -111,7 +113,7 @@ func (p *Policy) list(m mark, hosts []string) error {
 // hash names the configuration as it takes effect: equal rules and lists give equal ids, whatever file they stand in.
 func (p *Policy) hash() string {
 	c := p.cfg
-	b := fmt.Appendln(nil, "policy 1", p.model, p.threshold, c.Name, c.Client, c.NeverBlock.ClosedRegistries)
+	b := fmt.Appendln(nil, "policy 2", p.model, p.threshold, c.Name, c.Client, c.Cohort, c.NeverBlock.ClosedRegistries)
 	b = fmt.Appendln(b, p.lists) // fmt sorts a map by its keys
 	for _, name := range slices.Sorted(maps.Keys(p.labels)) {
 		b = fmt.Appendln(b, name, p.labels[name].Says)

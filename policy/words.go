@@ -16,6 +16,11 @@ func scored(score, tail float32) string {
 	return fmt.Sprintf("score %.2f, at most 1 in %s benign names scores so high", score, grouped(uint64(math.Floor(n/digits)*digits+0.5)))
 }
 
+// odds is the sum of a sequential test in words.
+func odds(sum float64) string {
+	return fmt.Sprintf("its names are 10^%d times likelier from a generator than from the readers of any one language", int(sum/math.Ln10))
+}
+
 // about is a count of distinct things: exact, or said to be an estimate.
 func about(s *evidence.Sample, n int) string {
 	if s.Exact() {
