@@ -23,13 +23,14 @@ var arrows = map[string][]string{
 	"intake":            {"policy", "evidence", "classifier", "features"},
 	"intake/logs":       {"intake", "policy", "evidence", "classifier", "features"},
 	"alert":             {},
-	"sidecar":           {"alert", "features", "classifier", "evidence", "policy", "waf", "ledger", "report", "intake"},
+	"sidecar":           {"alert", "features", "classifier", "evidence", "policy", "waf", "ledger", "report", "intake", "intake/logs"},
+	"scan":              {"intake", "intake/logs", "report", "ledger", "policy", "evidence", "classifier", "features"},
 	"training":          {"features", "classifier", "training/shapes"},
 	"training/shapes":   {},
 	"deploy/examples":   {},
 	"training/fetch":    {"training"},
 	"demo":              {"sidecar", "report", "waf", "waf/waftest", "training/shapes"},
-	"cmd/referee":       {"alert", "features", "classifier", "policy", "waf", "ledger", "report", "sidecar", "demo"},
+	"cmd/referee":       {"alert", "features", "classifier", "evidence", "policy", "intake", "intake/logs", "scan", "waf", "ledger", "report", "sidecar", "demo"},
 	"cmd/referee-train": {"features", "classifier", "policy", "training", "training/shapes", "training/fetch"},
 }
 

@@ -36,6 +36,7 @@ type commandLine struct {
 	Serve   serveCommand   `cmd:"" help:"Run the sidecar."`
 	Demo    demoCommand    `cmd:"" help:"Show everything at work on this machine: traffic, judgement, an emulated AWS WAF, the report."`
 	Score   scoreCommand   `cmd:"" help:"Score Referers or names, one a line, from files or standard input."`
+	Scan    scanCommand    `cmd:"" help:"Judge recorded traffic: access logs, CloudFront and AWS WAF logs, from files, pipes and S3."`
 	Report  reportCommand  `cmd:"" help:"Show what was, or would have been, blocked, and why."`
 	Label   labelCommand   `cmd:"" help:"Say of one name that it is benign or dga: a running sidecar follows, and training may learn from it."`
 	Model   modelCommand   `cmd:"" help:"Inspect or verify a model file."`

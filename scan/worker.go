@@ -1,0 +1,215 @@
+package scan
+
+import (
+	"bytes"
+	"fmt"
+	"hash/maphash"
+
+	"referee/classifier"
+	"referee/evidence"
+	"referee/features"
+	"referee/intake/logs"
+	"referee/policy"
+)
+
+const numReasons = features.NumReasons
+
+// job is one block to parse. The answer goes to done, which has room for it.
+type job struct {
+	block  []byte
+	buffer *[]byte // where block lives, to be used again
+	format logs.Format
+	layout logs.Layout
+	source string
+	start  int64 // offset of block in the source, decompressed
+	done   chan *batch
+}
+
+// worker parses and judges blocks. Each goroutine has its own.
+type worker struct {
+	o       *Options
+	cache   *classifier.Cache
+	parsers map[logs.Format]*logs.Parser
+	referer features.Parser
+	memo    memo
+	line    logs.Line
+}
+
+func newWorker(o *Options, cache *classifier.Cache) *worker {
+	return &worker{o: o, cache: cache, parsers: map[logs.Format]*logs.Parser{}, memo: newMemo()}
+}
+
+const examplesKept = 3 // of each reason in a block, and in the result
+
+// parse judges a block into b.
+func (w *worker) parse(j *job, b *batch) {
+	p := w.parsers[j.format]
+	if p == nil {
+		p = logs.NewParser(j.format, w.o.Fields)
+		w.parsers[j.format] = p
+	}
+	p.SetLayout(j.layout)
+	b.end = j.start + int64(len(j.block))
+	hour := -1 // index of the current one in b.hours
+	for rest := j.block; len(rest) > 0; {
+		line := rest
+		if end := bytes.IndexByte(rest, '\n'); end >= 0 {
+			line, rest = rest[:end], rest[end+1:]
+		} else {
+			rest = nil
+		}
+		b.lines++
+		holds, err := p.Parse(line, &w.line)
+		if err != nil {
+			b.refuse(err, j, line, int64(len(j.block)-len(rest)-len(line)))
+			continue
+		}
+		if !holds {
+			continue
+		}
+		if t := w.line.Time; t > 0 {
+			if b.first == 0 || t < b.first {
+				b.first = t
+			}
+			b.last = max(b.last, t)
+		} else {
+			w.line.Time = b.last
+		}
+		if at := w.line.Time / hourNanos * hourSeconds; hour < 0 || b.hours[hour].hour != at {
+			hour = b.hourOf(at)
+		}
+		w.judge(b, &b.hours[hour])
+	}
+}
+
+const (
+	hourSeconds = 3600
+	hourNanos   = hourSeconds * 1_000_000_000
+)
+
+func (b *batch) hourOf(at int64) int {
+	for i := range b.hours {
+		if b.hours[i].hour == at {
+			return i
+		}
+	}
+	b.hours = append(b.hours, counted{hour: at})
+	return len(b.hours) - 1
+}
+
+func (b *batch) refuse(err error, j *job, line []byte, offset int64) {
+	if b.unread == nil {
+		b.unread = map[error]uint64{}
+	}
+	if b.unread[err]++; b.unread[err] <= examplesKept {
+		b.example = append(b.example, unread{err, fmt.Sprintf("%s, byte %d", j.source, j.start+max(offset, 0)), string(line[:min(len(line), 120)])})
+	}
+}
+
+// judge is intake.Judge.Judge for what is over already: nobody is answered, and the sighting goes into the batch.
+func (w *worker) judge(b *batch, c *counted) {
+	l := &w.line
+	if l.Ended && !l.Ours {
+		b.other++
+		return
+	}
+	m := w.look(l.Referer)
+	c.verdicts[m.verdict]++
+	if m.reason != features.Named {
+		c.reasons[m.reason]++
+		return
+	}
+	flagged := !m.result.Abstain && m.result.Tail <= w.o.Policy.Threshold()
+	if flagged && m.verdict == policy.Exempt {
+		c.saved[m.exemption]++
+	}
+	if m.exemption == policy.Own || l.Ended && m.verdict != policy.DGA {
+		return
+	}
+	b.records = append(b.records, record{
+		sighting: evidence.Sighting{
+			Result:  m.result,
+			Client:  w.o.client(l),
+			Agent:   w.memo.shape(l.Agent),
+			Path:    evidence.PathShape(l.Path),
+			Time:    l.Time,
+			Exempt:  m.verdict == policy.Exempt,
+			Blocked: l.Ended,
+		},
+		flagged: flagged,
+		dga:     m.verdict == policy.DGA && !l.Ended,
+	})
+}
+
+// look judges a Referer, or remembers what was said of the same bytes.
+func (w *worker) look(referer []byte) *judged {
+	m, known := w.memo.find(referer)
+	if known {
+		return m
+	}
+	name, reason := w.referer.Referer(referer)
+	m.reason, m.result, m.verdict, m.exemption = reason, classifier.Result{}, policy.Invalid, policy.NotExempt
+	if reason == features.Named {
+		m.result = w.cache.Judge(name)
+		m.verdict, m.exemption = w.o.Policy.Judge(name, m.result)
+	}
+	return m
+}
+
+// memo remembers the last Referers of each hash, whole: most lines of a log repeat one of few. It is a worker's own, so that
+// the cache's lock is taken for new ones alone. It is bounded: 16,384 entries of at most 128 bytes of Referer.
+type memo struct {
+	seed    maphash.Seed
+	entries []judged
+	agents  []agent
+}
+
+type judged struct {
+	referer   []byte
+	used      bool
+	reason    features.Reason
+	verdict   policy.Verdict
+	exemption policy.Exemption
+	result    classifier.Result
+}
+
+type agent struct {
+	text  []byte
+	shape uint32
+}
+
+const (
+	memoSize  = 1 << 14
+	memoLong  = 128
+	agentSize = 1 << 10
+	agentLong = 256
+)
+
+func newMemo() memo {
+	return memo{seed: maphash.MakeSeed(), entries: make([]judged, memoSize+1), agents: make([]agent, agentSize)}
+}
+
+// find returns the entry of a Referer, and whether it is filled already; if not, it is the caller's to fill.
+func (m *memo) find(referer []byte) (*judged, bool) {
+	if len(referer) > memoLong {
+		return &m.entries[memoSize], false // kept for the next call at most
+	}
+	e := &m.entries[maphash.Bytes(m.seed, referer)%memoSize]
+	if e.used && string(e.referer) == string(referer) {
+		return e, true
+	}
+	e.used, e.referer = true, append(e.referer[:0], referer...)
+	return e, false
+}
+
+// shape is evidence.AgentShape, remembered.
+func (m *memo) shape(text []byte) uint32 {
+	if len(text) > agentLong {
+		return evidence.AgentShape(text)
+	}
+	a := &m.agents[maphash.Bytes(m.seed, text)%agentSize]
+	if string(a.text) != string(text) {
+		a.text, a.shape = append(a.text[:0], text...), evidence.AgentShape(text)
+	}
+	return a.shape
+}
