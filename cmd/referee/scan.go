@@ -6,13 +6,17 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"log/slog"
 	"os"
 	"path/filepath"
+	"strings"
 	"time"
 
+	"github.com/prometheus/client_golang/prometheus"
 	"github.com/schollz/progressbar/v3"
 	"golang.org/x/term"
 
+	"referee/alert"
 	"referee/evidence"
 	"referee/intake"
 	"referee/intake/logs"
@@ -27,17 +31,21 @@ type scanCommand struct {
 	Evidence evidence.Config     `embed:"" prefix:"evidence-"`
 	Fields   logs.Fields         `embed:"" prefix:"logs-json-"`
 
-	TrustedProxies []string `default:"127.0.0.0/8,::1/128,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,fc00::/7" help:"ranges whose X-Forwarded-For is believed, where a log has it; the client is the first other address from the right"`
-	LogFormat      string   `default:"auto" enum:"auto,combined,json,cloudfront,waf,list" help:"format of the logs; auto looks at the first lines of each"`
-	Format         string   `default:"text" enum:"text,json,tsv" help:"text for a terminal; json: all of it, the report too; tsv: rating, kind, name or client, score, benign tail, requests, networks or flagged names, first, last"`
-	Report         string   `placeholder:"FILE" help:"write the report that a sidecar would have made: .html, .json or .txt"`
-	AlertAbove     string   `default:"none" enum:"none,low,medium,high,critical" help:"end with status 3 if a name or a client is rated this or higher"`
-	State          string   `placeholder:"FILE" help:"go on where the last scan with this file ended, and know what it knew: for logs that grow, and for S3"`
-	Region         string   `help:"Region of the S3 bucket; by default what the AWS environment says"`
-	EndpointURL    string   `name:"endpoint-url" help:"base URL of another S3 endpoint"`
+	TrustedProxies []string     `default:"127.0.0.0/8,::1/128,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,fc00::/7" help:"ranges whose X-Forwarded-For is believed, where a log has it; the client is the first other address from the right"`
+	LogFormat      string       `default:"auto" enum:"auto,combined,json,cloudfront,waf,list" help:"format of the logs; auto looks at the first lines of each"`
+	Format         string       `default:"text" enum:"text,json,tsv" help:"text for a terminal; json: all of it, the report too; tsv: rating, kind, name or client, score, benign tail, requests, networks or flagged names, first, last"`
+	Report         string       `placeholder:"FILE" help:"write the report that a sidecar would have made: .html, .json or .txt"`
+	Alert          alert.Config `embed:"" prefix:"alert-"`
+	AlertAbove     string       `default:"none" enum:"none,low,medium,high,critical" help:"end with status 3, and tell alert.webhook and alert.sns-topic where they are set, if a name or a client is rated this or higher"`
+	State          string       `placeholder:"FILE" help:"go on where the last scan with this file ended, and know what it knew: for logs that grow, and for S3"`
+	Region         string       `help:"Region of the S3 bucket; by default what the AWS environment says"`
+	EndpointURL    string       `name:"endpoint-url" help:"base URL of another S3 endpoint"`
 
 	Sources []string `arg:"" name:"file" help:"logs: files, directories, globs, - for standard input, s3://bucket/prefix; plain, gzip or zstd"`
 }
+
+// alertShown bounds the names, and the clients, in an alert.
+const alertShown = 10
 
 // exitAlert is the status where something is rated so high that somebody must look.
 const exitAlert exitCode = 3
@@ -47,7 +55,7 @@ func (c *scanCommand) Run(ctx context.Context, std *streams) error {
 	if err := reportName(c.Report); err != nil {
 		return err
 	}
-	if err := c.Evidence.Validate(); err != nil {
+	if err := errors.Join(c.Evidence.Validate(), c.Alert.Validate()); err != nil {
 		return err
 	}
 	model, rules, err := openPolicy(c.Model, c.Policy)
@@ -78,11 +86,11 @@ func (c *scanCommand) Run(ctx context.Context, std *streams) error {
 	if result.Interrupted {
 		return errors.New("scan: interrupted before all was read")
 	}
-	return c.alert(result, std)
+	return c.alert(ctx, result, std)
 }
 
 // alert says what is rated so high as was asked for.
-func (c *scanCommand) alert(r *scan.Result, std *streams) error {
+func (c *scanCommand) alert(ctx context.Context, r *scan.Result, std *streams) error {
 	if c.AlertAbove == "none" {
 		return nil
 	}
@@ -90,7 +98,31 @@ func (c *scanCommand) alert(r *scan.Result, std *streams) error {
 	if names+clients == 0 {
 		return nil
 	}
-	fmt.Fprintf(std.err, "referee: %d names and %d clients are rated %s or higher\n", names, clients, c.AlertAbove)
+	text := fmt.Sprintf("%d names and %d clients are rated %s or higher", names, clients, c.AlertAbove)
+	fmt.Fprintf(std.err, "referee: %s\n", text)
+	var b strings.Builder
+	fmt.Fprintf(&b, "scan of %s: %s", strings.Join(c.Sources, " "), text)
+	for _, list := range [][]scan.Rated{r.Names, r.Clients} {
+		for _, rated := range list[:min(len(list), alertShown)] {
+			if rated.Rating.AtLeast(scan.Rating(c.AlertAbove)) {
+				fmt.Fprintf(&b, "\n%s: %s, %d requests", rated.Rating, rated.What(), rated.Sightings)
+			}
+		}
+	}
+	host, err := os.Hostname()
+	if err != nil {
+		host = "scan"
+	}
+	alerts, err := alert.New(c.Alert, host, prometheus.NewRegistry(), slog.New(slog.DiscardHandler), time.Now)
+	if err != nil {
+		return err
+	}
+	alerts.Raise(alert.Alert{Kind: alert.Attack, Key: "scan", Text: b.String()})
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	if err := alerts.Flush(ctx); err != nil {
+		fmt.Fprintf(std.err, "referee: nobody was told: %v\n", err) // what was asked for is the status all the same
+	}
 	return exitAlert
 }
 
