@@ -2,10 +2,16 @@ package evidence
 
 import (
 	"fmt"
+	"net/netip"
 	"runtime"
+	"strings"
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
+
+	"referee/classifier"
+	"referee/features"
 )
 
 // BenchmarkOffer measures one hand-over, with as many senders as processors and always room: the queue; a buffered channel
@@ -121,4 +127,31 @@ func BenchmarkChanges(b *testing.B) {
 		rows = s.Changes()
 	}
 	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/float64(len(rows)), "ns/row")
+}
+
+// BenchmarkRescore is what a swap of models costs the background once: evidence as full as it gets by default, every client
+// with three suspicious names.
+func BenchmarkRescore(b *testing.B) {
+	s := New(Config{Window: 24 * time.Hour, MaxNames: 20_000, MaxClients: 100_000, Interest: 0.01, Queue: 64}, Key{1})
+	for i := range 100_000 {
+		client := netip.AddrFrom4([4]byte{8, byte(i >> 16), byte(i >> 8), byte(i)})
+		for j := range 3 {
+			s.Add(Sighting{
+				Result: classifier.Result{Domain: fmt.Sprintf("kq3v9z%d.com", (i*3+j)%20_000), Score: 9, Tail: 1e-4}, Client: client, Time: int64(1e18),
+			})
+		}
+	}
+	m, err := classifier.Default()
+	if err != nil {
+		b.Fatal(err)
+	}
+	for b.Loop() {
+		s.Rescore(func(domain string) classifier.Result {
+			label, _, _ := strings.Cut(domain, ".")
+			return m.Judge(features.Name{Host: domain, Domain: domain, Label: label})
+		})
+	}
+	sizes := s.Sizes()
+	b.ReportMetric(float64(sizes.Names), "names")
+	b.ReportMetric(float64(sizes.Clients), "clients")
 }

@@ -7,37 +7,40 @@ import (
 )
 
 // Rescore puts the results of another model in the place of those that names had when last seen, so that all evidence
-// is in the terms of one model. judge is asked at least once for every suspicious name that is remembered: up to
-// Config.MaxNames of them and as many again that only clients are remembered for, some microseconds each.
+// is in the terms of one model. judge is asked once for every suspicious name that is remembered, of names, clients and cohorts: some
+// microseconds each, a third of a second where the default bounds are full (BenchmarkRescore).
 //
 // What was exempt or too short to tell when last seen stays so until it is seen again, and so does an ordinary name: of
 // those nobody remembers what they were called. A name that the new model finds ordinary is remembered for as long as
 // it would have been, so that the way back to the old model loses nothing.
 func (s *State) Rescore(judge func(domain string) classifier.Result) {
+	type result struct{ score, tail float32 }
+	known := make(map[string]result, len(s.names.index)) // many clients send the same names
+	of := func(domain string) result {
+		r, found := known[domain]
+		if !found {
+			r.score, r.tail = terms(judge(domain))
+			known[domain] = r
+		}
+		return r
+	}
 	for _, e := range s.names.index {
 		n := &e.value
 		if n.Tail == 1 {
 			continue
 		}
-		if score, tail := terms(judge(n.Domain)); score != n.Score || tail != n.Tail {
-			n.Score, n.Tail = score, tail
+		if r := of(n.Domain); r != (result{n.Score, n.Tail}) {
+			n.Score, n.Tail = r.score, r.tail
 			s.names.mark(e)
 		}
 	}
-	type result struct{ score, tail float32 }
-	known := map[unique.Handle[string]]result{} // many clients send the same names
 	sample := func(s *Sample) (changed bool) {
 		for i := range s.items {
 			it := &s.items[i]
-			if it.domain == (unique.Handle[string]{}) || it.Tail == 1 {
+			if it.Tail == 1 || it.domain == (unique.Handle[string]{}) {
 				continue
 			}
-			r, found := known[it.domain]
-			if !found {
-				r.score, r.tail = terms(judge(it.domain.Value()))
-				known[it.domain] = r
-			}
-			if r.score != it.Score || r.tail != it.Tail {
+			if r := of(it.domain.Value()); r != (result{it.Score, it.Tail}) {
 				it.Score, it.Tail = r.score, r.tail
 				changed = true
 			}
