@@ -19,7 +19,10 @@ const maxHops = 32
 // Proxies are the address ranges whose word about who stands behind them is believed: the load balancer's subnets, the
 // ingress, the CDN's origin-facing ranges. Immutable and safe for concurrent use. The nil *Proxies trusts nobody, so that
 // the peer itself is the client.
-type Proxies struct{ ranges ranges }
+type Proxies struct {
+	ranges   ranges
+	heedless bool // no word of theirs is believed: the load balancer passes on what the client wrote
+}
 
 var nobody Proxies
 
@@ -41,6 +44,10 @@ func ParseProxies(list []string) (*Proxies, error) {
 	}
 	return &Proxies{ranges: newRanges(prefixes)}, nil
 }
+
+// Heedless is p where X-Forwarded-For is the client's own invention although a trusted proxy sent it (an ALB in preserve
+// mode): then only who connects directly is known.
+func (p *Proxies) Heedless() *Proxies { return &Proxies{ranges: p.ranges, heedless: true} }
 
 func parsePrefix(s string) (netip.Prefix, error) {
 	if a, err := netip.ParseAddr(s); err == nil && a.Zone() == "" {
@@ -73,6 +80,9 @@ func parsePrefix(s string) (netip.Prefix, error) {
 func (p *Proxies) Client(peer netip.Addr, forwarded [][]byte) netip.Addr {
 	if p == nil {
 		p = &nobody
+	}
+	if p.heedless {
+		forwarded = nil
 	}
 	addr := peer.WithZone("").Unmap()
 	var line []byte // what is left of the line being walked

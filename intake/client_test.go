@@ -102,6 +102,34 @@ func TestWithoutTrustedProxiesThePeerIsTheClient(t *testing.T) {
 	}
 }
 
+// The three modes of an ALB (routing.http.xff_header_processing.mode), as its targets see them: append adds its peer on the
+// right, preserve passes on what the client wrote, remove sends none.
+func TestTheClientBehindAnALBInEachOfItsModes(t *testing.T) {
+	appends := parseProxies(t, privateRanges...)
+	f := func(want string, p *Proxies, peer string, forwarded ...string) {
+		t.Helper()
+		got := p.Client(netip.MustParseAddr(peer), byteLines(forwarded))
+		if want == "" && got.IsValid() || want != "" && got.String() != want {
+			t.Errorf("peer %s, X-Forwarded-For %q: got %s, want %q", peer, forwarded, got, want)
+		}
+	}
+	const alb = "10.0.1.17"
+	f("8.8.8.8", appends, alb, "8.8.8.8")                        // nobody wrote one
+	f("8.8.8.8", appends, alb, "1.1.1.1, 8.8.8.8")               // the client wrote one
+	f("8.8.8.8", appends, alb, "10.0.0.1, 8.8.8.8:51234")        // with client ports (xff_client_port.enabled)
+	f("8.8.8.8", appends, "127.0.0.1", "1.1.1.1, 8.8.8.8, "+alb) // an ingress between it and us
+	f("8.8.8.8", appends, alb, "1.1.1.1, 8.8.8.8, 10.0.0.9")     // Envoy's ext_authz has added itself
+
+	preserves := appends.Heedless()
+	f("", preserves, alb, "1.1.1.1")
+	f("", preserves, alb, "1.1.1.1, 10.0.0.1")
+	f("", preserves, "127.0.0.1", "1.1.1.1, "+alb)
+	f("9.9.9.9", preserves, "9.9.9.9", "1.1.1.1") // somebody who got past the load balancer is known by the connection
+
+	f("", appends, alb) // remove
+	f("", appends.Heedless(), alb)
+}
+
 func TestTrustedProxiesThatCannotBeMeantAreRefused(t *testing.T) {
 	f := func(entry, want string) {
 		t.Helper()

@@ -117,6 +117,9 @@ func newJudging(cfg Config, previous *judging) (*judging, error) {
 	if err != nil {
 		return nil, err
 	}
+	if mode := cfg.Intake.ForwardedFor; mode == "preserve" || mode == "remove" {
+		proxies = proxies.Heedless()
+	}
 	next := &judging{config: cfg, policy: rules, proxies: proxies}
 	if previous != nil && len(previous.labels) > 0 {
 		next.labels, next.policy = previous.labels, rules.With(previous.labels)

@@ -1,9 +1,7 @@
 package examples
 
 import (
-	"fmt"
 	"net/http"
-	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
@@ -156,25 +154,7 @@ func TestCaddy(t *testing.T) {
 	}}.asASidecarFails(t)
 }
 
-// runNginx runs an example with the paths that a process without root can write.
 func runNginx(t *testing.T, example, site, application, referee string) {
 	t.Helper()
-	nginx := program(t, "nginx")
-	directory := configure(t, example, map[string]string{
-		"listen 8080": "listen " + site, exampleApplication: application, exampleReferee: referee,
-	}, "http {\n", "http {\n"+nginxPaths, "worker_processes auto", "worker_processes 2")
-	globals := fmt.Sprintf("daemon off; pid %s/nginx.pid;", directory)
-	if os.Geteuid() == 0 {
-		globals += " user root;" // so that its workers can use a test's directory
-	}
-	start(t, exec.Command(nginx, "-p", directory, "-c", filepath.Join(directory, "nginx.conf"), "-e", "stderr",
-		"-g", globals), site)
+	startNginx(t, program(t, "nginx"), example, site, map[string]string{exampleApplication: application, exampleReferee: referee})
 }
-
-const nginxPaths = `    client_body_temp_path body;
-    proxy_temp_path proxy;
-    fastcgi_temp_path fastcgi;
-    uwsgi_temp_path uwsgi;
-    scgi_temp_path scgi;
-    access_log off;
-`

@@ -151,16 +151,16 @@ func newApplication(t *testing.T) *application {
 
 // referee is the real sidecar at a fixed address, so that it can go and come back.
 type referee struct {
-	t                       *testing.T
-	listen, observe, health string
-	directory               string
-	cmd                     *exec.Cmd
-	more                    []string // flags
+	t              *testing.T
+	listen, health string
+	directory      string
+	cmd            *exec.Cmd
+	more           []string // flags
 }
 
 func newReferee(t *testing.T, more ...string) *referee {
 	t.Helper()
-	r := &referee{t: t, listen: freeAddress(t), observe: freeAddress(t), health: freeAddress(t), directory: t.TempDir(), more: more}
+	r := &referee{t: t, listen: freeAddress(t), health: freeAddress(t), directory: t.TempDir(), more: more}
 	r.start()
 	return r
 }

@@ -8,9 +8,12 @@ local function ask(r)
     chain = r.headers_in["X-Forwarded-For"] .. ", " .. chain
   end
   local request = "GET /v1/check HTTP/1.0\r\nHost: referee\r\nX-Forwarded-For: " .. chain .. "\r\n"
-  if r.headers_in["Referer"] then
-    request = request .. "Referer: " .. r.headers_in["Referer"] .. "\r\n"
+  for _, name in ipairs({ "Referer", "User-Agent" }) do
+    if r.headers_in[name] then
+      request = request .. name .. ": " .. r.headers_in[name] .. "\r\n"
+    end
   end
+  request = request .. "X-Original-URI: " .. r.unparsed_uri .. "\r\n"
   local connection = socket.tcp()
   connection:settimeout(TIMEOUT)
   local status

@@ -7,9 +7,12 @@ local HOST, PORT, TIMEOUT = "127.0.0.1", 8610, 0.05
 local function ask(txn)
   local headers = txn.http:req_get_headers()
   local request = { "GET /v1/check HTTP/1.0\r\nHost: referee\r\n" }
-  if headers["referer"] then
-    request[#request + 1] = "Referer: " .. headers["referer"][0] .. "\r\n" -- the first, as applications see it
+  for _, name in ipairs({ "referer", "user-agent" }) do
+    if headers[name] then
+      request[#request + 1] = name .. ": " .. headers[name][0] .. "\r\n" -- the first, as applications see it
+    end
   end
+  request[#request + 1] = "X-Original-URI: " .. txn.f:path() .. "\r\n"
   local chain = {}
   for i = 0, headers["x-forwarded-for"] and #headers["x-forwarded-for"] or -1 do
     chain[#chain + 1] = headers["x-forwarded-for"][i]
