@@ -3,6 +3,8 @@ GO       ?= go
 CORPUS   ?= ../shared/corpora
 BIN      := bin
 OLD      ?= classifier/default.model
+FOLDS    ?= 5
+SAMPLE   ?= 20
 VERSION  := $(shell git describe --tags --always --dirty 2>/dev/null || echo unknown)
 BUILD    := CGO_ENABLED=0 $(GO) build -trimpath -ldflags '-s -w -X main.version=$(VERSION)'
 LINT     := $(GO) tool -modfile=tools/go.mod golangci-lint
@@ -13,7 +15,7 @@ DEV_SETS := benign_stable_multi_year benign_tail_com_net_org benign_tail_fr_2017
   hard_shortener_vanity dga_known_families_unseen dga_unseen_families
 DEV_LISTS = $(foreach set,$(DEV_SETS),--set $(set)=$(CORPUS)/dev/$(set).tsv.gz)
 
-.PHONY: help run build test race lint format bench model evaluate compare never-block test-caddy soak replay bench-scan bench-scan-memory clean
+.PHONY: help run build test race lint format bench model evaluate folds compare never-block test-caddy soak replay bench-scan bench-scan-memory clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -49,6 +51,12 @@ evaluate: build ## measure the default model on the development lists of CORPUS,
 	mkdir -p dist
 	$(BIN)/referee-train evaluate --model classifier/default.model --families $(CORPUS)/families.tsv $(DEV_LISTS) --targets \
 	  --json dist/evaluation.json --html dist/evaluation.html
+
+folds: build ## leave whole families out, FOLDS-fold, learning from SAMPLE percent of the labels, into dist/ too (some minutes)
+	mkdir -p dist
+	$(BIN)/referee-train evaluate --folds $(FOLDS) --sample $(SAMPLE) --benign $(CORPUS)/train/benign.tsv.gz --dga $(CORPUS)/train/dga.tsv.gz \
+	  --sources $(CORPUS)/SOURCES.md --families $(CORPUS)/families.tsv --clean 'zonewalk_*' --hold-back 60 \
+	  --json dist/folds.json --html dist/folds.html
 
 compare: build ## the gate for replacing a model: OLD= and NEW= on the development lists of CORPUS; fails if NEW is worse
 	$(BIN)/referee-train compare $(OLD) $(NEW) --families $(CORPUS)/families.tsv $(DEV_LISTS)

@@ -95,6 +95,18 @@ func (r *resampler) found(clean []float32, families [][]float32, rates []float64
 	return intervals
 }
 
+// average is the interval of the average of families' shares, whose thresholds stand.
+func (r *resampler) average(families []Rate) Interval {
+	draws := make([]float64, r.Resamples)
+	for i := range draws {
+		for range families {
+			f := families[r.random.IntN(len(families))]
+			draws[i] += float64(r.binomial(f.Names, f.Share())) / float64(f.Names) / float64(len(families))
+		}
+	}
+	return percentiles(draws, 0.05)
+}
+
 // percentiles are what leaves half of a share of the draws on either side.
 func percentiles(draws []float64, outside float64) Interval {
 	slices.Sort(draws)

@@ -33,15 +33,21 @@ func confusion(benign, generated []float32, threshold float32) (Confusion, error
 	if err != nil {
 		return Confusion{}, fmt.Errorf("confusion matrix: %w", err)
 	}
-	c := Confusion{
-		Generated: Rate{matrix[generatedWord][generatedWord], len(generated)},
-		Benign:    Rate{matrix[benignWord][generatedWord], len(benign)},
+	return confusionOf(matrix), nil
+}
+
+// confusionOf reads golearn's matrix.
+func confusionOf(matrix evaluation.ConfusionMatrix) Confusion {
+	of := func(class string) Rate {
+		hits := matrix[class][generatedWord]
+		return Rate{hits, hits + matrix[class][benignWord]}
 	}
+	c := Confusion{Generated: of(generatedWord), Benign: of(benignWord)}
 	if c.Generated.Hits > 0 {
 		c.Precision = evaluation.GetPrecision(generatedWord, matrix)
 		c.F1 = evaluation.GetF1Score(generatedWord, matrix)
 	}
-	return c, nil
+	return c
 }
 
 // classGrid is a golearn dataset with nothing but a class.

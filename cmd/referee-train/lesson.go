@@ -12,7 +12,7 @@ import (
 type lesson struct {
 	Sources  string   `placeholder:"FILE" help:"A SOURCES.md: only benign sources with ship = yes in its table are used, so that the model may be given away."`
 	Exclude  []string `placeholder:"SOURCE" help:"Benign sources not to use; * matches any characters."`
-	Families string   `placeholder:"FILE" help:"A table of families: the family, a tab and its kind. Needed to leave kinds out."`
+	Families string   `placeholder:"FILE" help:"A table of families: the family, a tab and its kind, to tell word lists from the others. Needed to leave kinds out."`
 	Without  []string `default:"wordlist" placeholder:"KIND" help:"Kinds of families not to learn: word lists cost the others more than they gain."`
 	Clean    []string `placeholder:"SOURCE" help:"Benign sources without generated names among them, to calibrate with; * matches. All, if none is named."`
 	HoldBack int      `default:"30" help:"Percent of the clean labels to calibrate with and not to learn: more support stricter confidences."`
