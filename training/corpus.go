@@ -58,7 +58,7 @@ func ReadCorpus(benign, generated []string, s Selection) (*Corpus, error) {
 		Selection: s,
 		generated: map[string]struct{}{},
 		families:  map[string]map[string]struct{}{},
-		benign:    map[string]int{},
+		benign:    map[uint64]int32{},
 	}
 	b.drops = append(b.drops, s.Own.drops...)
 	for _, file := range generated {
@@ -83,7 +83,7 @@ type corpusBuilder struct {
 	generated map[string]struct{}            // domains
 	families  map[string]map[string]struct{} // family → labels
 	entries   []Labelled                     // benign
-	benign    map[string]int                 // label → where in entries
+	benign    map[uint64]int32               // hash of the label, or the next free number → where in entries
 	err       error
 }
 
@@ -120,9 +120,8 @@ func (b *corpusBuilder) addBenign(e Entry) {
 		b.drops.Add("benign name that is in a list of generated ones too", e.Place)
 		return
 	}
-	at, twice := b.benign[e.Label]
+	at, twice := b.find(e.Label)
 	if !twice {
-		b.benign[e.Label] = len(b.entries)
 		b.entries = append(b.entries, Labelled{e.Label, e.Group})
 		return
 	}
@@ -132,12 +131,36 @@ func (b *corpusBuilder) addBenign(e Entry) {
 	}
 }
 
+// find looks a benign label up, and makes a place for it if there is none. The map holds no strings: of ten million names they
+// would cost the garbage collector more than all the rest.
+func (b *corpusBuilder) find(label string) (at int32, known bool) {
+	h := fnv.New64a()
+	h.Write([]byte(label))
+	for key := h.Sum64(); ; key++ {
+		at, taken := b.benign[key]
+		switch {
+		case !taken:
+			b.benign[key] = int32(len(b.entries)) // memory ends long before
+			return b.benign[key], false
+		case b.entries[at].Label == label:
+			return at, true
+		}
+	}
+}
+
 func (b *corpusBuilder) isClean(source string) bool {
 	return len(b.Clean) == 0 || matches(b.Clean, source)
 }
 
 func (b *corpusBuilder) corpus() (*Corpus, error) {
-	c := &Corpus{}
+	b.benign = nil
+	held := 0
+	for _, e := range b.entries {
+		if b.isClean(e.Source) && heldBack(e.Label, b.HoldBack) {
+			held++
+		}
+	}
+	c := &Corpus{Calibration: make([]Labelled, 0, held), Benign: make([]Labelled, 0, len(b.entries)-held)}
 	for _, e := range b.entries {
 		switch {
 		case b.Own.knows(e.Label):
