@@ -28,10 +28,18 @@ type fetchCommand struct {
 	BaseURL string    `name:"base-url" placeholder:"URL" help:"A mirror that has the lists under the publishers' paths, in place of the publishers."`
 }
 
-func (c *fetchCommand) Run(ctx context.Context, s streams) error {
-	if c.Top < 0 {
+// Validate is kong's hook after parsing: what it refuses is wrong usage.
+func (c *fetchCommand) Validate() error {
+	switch {
+	case c.Top < 0:
 		return fmt.Errorf("top %d: want 0 for all, or 1 and more", c.Top)
+	case c.Days < 1 || c.Apart < 1:
+		return fmt.Errorf("%d days, %d apart: want 1 or more", c.Days, c.Apart)
 	}
+	return nil
+}
+
+func (c *fetchCommand) Run(ctx context.Context, s streams) error {
 	bar := newProgress(s.err)
 	f := &fetch.Fetcher{
 		Client: fetch.NewClient(), Cache: c.Cache, Mirror: c.BaseURL, Agent: "referee-train/" + programVersion(),

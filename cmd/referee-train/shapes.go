@@ -24,9 +24,9 @@ type shapesCommand struct {
 	Date      time.Time `format:"2006-01-02" placeholder:"YYYY-MM-DD" help:"The first day of the kind dated, whose names follow from their day; 2026-01-01 by default."`
 }
 
-func (c *shapesCommand) Run(ctx context.Context, s streams) error {
-	kinds, err := c.kinds()
-	if err != nil {
+// Validate is kong's hook after parsing: what it refuses is wrong usage.
+func (c *shapesCommand) Validate() error {
+	if _, err := c.kinds(); err != nil {
 		return err
 	}
 	if c.Count < 1 || c.PerFamily < 1 {
@@ -38,6 +38,14 @@ func (c *shapesCommand) Run(ctx context.Context, s streams) error {
 		if name, reason := parser.Bare([]byte("kq3v9z." + c.TLD[i])); reason != features.Named || name.Label != "kq3v9z" {
 			return fmt.Errorf("%q is no public suffix", suffix)
 		}
+	}
+	return nil
+}
+
+func (c *shapesCommand) Run(ctx context.Context, s streams) error {
+	kinds, err := c.kinds()
+	if err != nil {
+		return err
 	}
 	var words []string
 	if c.Words != "" {
@@ -68,20 +76,16 @@ func (c *shapesCommand) Run(ctx context.Context, s streams) error {
 	if err != nil {
 		return err
 	}
-	_, err = fmt.Fprintf(s.out, "%d names of %d kinds\n", total, len(kinds))
+	_, err = fmt.Fprintf(s.out, "%d names: %s\n", total, joined(kinds))
 	return err
 }
 
 // kinds are those asked for.
 func (c *shapesCommand) kinds() ([]shapes.Kind, error) {
-	var names []string
-	for _, kind := range shapes.Kinds() {
-		names = append(names, string(kind))
-	}
 	var kinds []shapes.Kind
 	for _, kind := range c.Kind {
-		if !slices.Contains(names, kind) {
-			return nil, fmt.Errorf("kind %q: want one of %s", kind, strings.Join(names, ", "))
+		if !slices.Contains(shapes.Kinds(), shapes.Kind(kind)) {
+			return nil, fmt.Errorf("kind %q: want one of %s", kind, joined(shapes.Kinds()))
 		}
 		if c.Words == "" && needsWords(shapes.Kind(kind)) {
 			return nil, fmt.Errorf("kind %s needs a word list: --words FILE", kind)
@@ -92,6 +96,15 @@ func (c *shapesCommand) kinds() ([]shapes.Kind, error) {
 		return kinds, nil
 	}
 	return slices.DeleteFunc(shapes.Kinds(), func(k shapes.Kind) bool { return c.Words == "" && needsWords(k) }), nil
+}
+
+// joined is the kinds in a line.
+func joined(kinds []shapes.Kind) string {
+	names := make([]string, len(kinds))
+	for i, kind := range kinds {
+		names[i] = string(kind)
+	}
+	return strings.Join(names, ", ")
 }
 
 func needsWords(kind shapes.Kind) bool { return kind == shapes.Words || kind == shapes.Chain }
