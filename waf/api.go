@@ -23,6 +23,7 @@ type API interface {
 	UpdateIPSet(context.Context, *wafv2.UpdateIPSetInput, ...func(*wafv2.Options)) (*wafv2.UpdateIPSetOutput, error)
 	GetRegexPatternSet(context.Context, *wafv2.GetRegexPatternSetInput, ...func(*wafv2.Options)) (*wafv2.GetRegexPatternSetOutput, error)
 	UpdateRegexPatternSet(context.Context, *wafv2.UpdateRegexPatternSetInput, ...func(*wafv2.Options)) (*wafv2.UpdateRegexPatternSetOutput, error)
+	ListTagsForResource(context.Context, *wafv2.ListTagsForResourceInput, ...func(*wafv2.Options)) (*wafv2.ListTagsForResourceOutput, error)
 }
 
 // NewAPI returns a client for cfg's Region and endpoint, with the credentials that the AWS environment gives: variables,
@@ -110,7 +111,7 @@ func (r remote) get(ctx context.Context, opts ...func(*wafv2.Options)) (part, er
 		for i, e := range set.RegularExpressionList {
 			items[i] = aws.ToString(e.RegexString)
 		}
-		return part{items, set.Description, out.LockToken}, nil
+		return part{items, set.Description, out.LockToken, aws.ToString(set.ARN)}, nil
 	}
 	out, err := r.api.GetIPSet(ctx, &wafv2.GetIPSetInput{Name: &r.ref.name, Id: &r.ref.id, Scope: r.scope}, opts...)
 	if err != nil {
@@ -120,7 +121,7 @@ func (r remote) get(ctx context.Context, opts ...func(*wafv2.Options)) (part, er
 	for i, a := range out.IPSet.Addresses {
 		items[i] = canonical(a)
 	}
-	return part{items, out.IPSet.Description, out.LockToken}, nil
+	return part{items, out.IPSet.Description, out.LockToken, aws.ToString(out.IPSet.ARN)}, nil
 }
 
 // put replaces the set's items. The description is sent again, for an update replaces that too; one that was read as

@@ -22,7 +22,7 @@ const (
 
 // stops says whether an error of this class stays until somebody does something.
 func (c Class) stops() bool {
-	return c == ClassMissing || c == ClassDenied || c == ClassLimits || c == ClassCredentials
+	return c == ClassMissing || c == ClassDenied || c == ClassLimits || c == ClassCredentials || c == ClassOwner
 }
 
 // breaker keeps the calls to a set from being made again and again while they cannot succeed.

@@ -34,6 +34,7 @@ type Config struct {
 	NamesSet   SetList       `yaml:"names-set" placeholder:"NAME/ID" help:"Regex pattern sets for flagged names, 1 to 10, as NAME/ID or ARN: each holds about 80 names, and Referee owns what is in them."`
 	IPv4Set    string        `yaml:"ipv4-set" name:"ipv4-set" placeholder:"NAME/ID" help:"IP set for flagged IPv4 clients, as NAME/ID or ARN: Referee owns what is in it."`
 	IPv6Set    string        `yaml:"ipv6-set" name:"ipv6-set" placeholder:"NAME/ID" help:"IP set for flagged IPv6 clients, as NAME/ID or ARN: Referee owns what is in it."`
+	Owner      string        `yaml:"owner" default:"referee" help:"Whose the sets are, as their tag referee:owner says: sets tagged for somebody else are not written, because two owners would undo each other's work. Sets without the tag, and shared ones, are anybody's."`
 	Branches   int           `yaml:"branches" default:"8" help:"Alternation branches in a pattern, up to 10: AWS refuses a large number and does not say which, so 8 is on the safe side and 10 holds a tenth more names."`
 	SharedSets bool          `yaml:"shared-sets" default:"false" help:"Keep entries of other writers in the sets for ever, for sets that several tools fill: then a lost ledger leaves Referee's own entries there too."`
 	MaxAdds    int           `yaml:"max-adds" default:"1000" help:"Entries that may be added within an hour, over all sets, those of the highest rank first; 0 is no limit. Whatever goes wrong here goes wrong slowly."`

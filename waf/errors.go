@@ -29,13 +29,14 @@ const (
 	ClassUnavailable Class = "unavailable" // no answer, or a failure on AWS's side, after repetitions
 	ClassJournal     Class = "journal"     // nothing is written that cannot be journaled
 	ClassRefused     Class = "refused"     // a policy did not let removals happen
+	ClassOwner       Class = "owner"       // the set is tagged as somebody else's
 	ClassOther       Class = "other"
 )
 
 func classes() []Class {
 	return []Class{
 		ClassCredentials, ClassDenied, ClassMissing, ClassLimits, ClassInvalid, ClassConflict, ClassThrottled,
-		ClassUnavailable, ClassJournal, ClassRefused, ClassOther,
+		ClassUnavailable, ClassJournal, ClassRefused, ClassOwner, ClassOther,
 	}
 }
 

@@ -20,6 +20,7 @@ type bin struct {
 	bars     int // of the body, those between clusters included
 	most     int // names: what AWS's refusals leave
 	lowest   int // rank in it
+	at       int // in packing.bins; of a trial -1
 }
 
 // tailBars are those that every pattern has.
@@ -38,6 +39,9 @@ type packing struct {
 	in       []*bin // where each name is; nil: nowhere
 	suffixes []string
 	bins     []*bin
+	with     [][]*bin // by suffix: the bins that have it, in the order of bins
+	trial    bin      // what outdo tries things out on
+	lower    []int    // likewise
 }
 
 // pack lays names out, each list in the layout being one pattern, and returns those for which there is no room. Names
@@ -64,14 +68,14 @@ func (p packer) pack(names []string, current [][]string) (layout [][]string, wai
 		k.alone[i] = len(label) + len(`\.`) + len(suffix) + strings.Count(suffix, ".") // each dot is escaped
 		rank[n] = i
 	}
+	k.with = make([][]*bin, len(k.suffixes))
 	for _, now := range current[:min(len(current), p.patterns)] {
-		b := &bin{}
+		b := k.another()
 		for _, n := range now {
 			if i, wanted := rank[n]; wanted && k.in[i] == nil {
 				k.add(b, i)
 			}
 		}
-		k.bins = append(k.bins, b)
 	}
 	for i := range names {
 		if k.in[i] == nil && !k.place(i) {
@@ -101,16 +105,35 @@ func (k *packing) named(ranks []int) []string {
 
 // place gives a name the first room there is.
 func (k *packing) place(i int) bool {
-	beside := func(b *bin) bool { return b.find(k.ends[i]) >= 0 && k.add(b, i) }
-	if slices.ContainsFunc(k.bins, beside) {
-		return true
+	for _, b := range k.with[k.ends[i]] {
+		if k.add(b, i) {
+			return true
+		}
 	}
 	if len(k.bins) < k.patterns {
-		b := &bin{}
-		k.bins = append(k.bins, b)
-		return k.add(b, i)
+		return k.add(k.another(), i)
 	}
-	return slices.ContainsFunc(k.bins, func(b *bin) bool { return k.add(b, i) })
+	for _, b := range k.bins {
+		// Those with its suffix have no room. Most others are soon too full for anything: that is all that is asked of them.
+		if b.free(k.branches) > 0 && k.alone[i] < bodyRoom-b.length && b.find(k.ends[i]) < 0 && k.add(b, i) {
+			return true
+		}
+	}
+	return false
+}
+
+func (k *packing) another() *bin {
+	b := &bin{at: len(k.bins)}
+	k.bins = append(k.bins, b)
+	return b
+}
+
+// free is how many branches a bin has left, at least one where it is empty.
+func (b *bin) free(branches int) int {
+	if len(b.clusters) == 0 {
+		return 1
+	}
+	return branches - tailBars - b.bars
 }
 
 // outdo gives a name the place of the fewest names of lower rank that will do, if there are any.
@@ -121,8 +144,10 @@ func (k *packing) outdo(i int) {
 		if b.lowest < i || len(best) == 1 && b.lowest < best[0] {
 			continue
 		}
-		lower := b.below(i)
-		trial := b.clone()
+		lower := b.below(i, k.lower[:0])
+		k.lower = lower
+		trial := &k.trial
+		trial.copy(b)
 		for n, victim := range lower {
 			if len(best) > 0 && n+1 > len(best) {
 				break // more than elsewhere
@@ -132,7 +157,7 @@ func (k *packing) outdo(i int) {
 				continue
 			}
 			if where == nil || n+1 < len(best) || lower[0] > best[0] {
-				best, where = lower[:n+1], b
+				best, where = append(best[:0], lower[:n+1]...), b
 			}
 			break
 		}
@@ -147,9 +172,8 @@ func (k *packing) outdo(i int) {
 	k.add(where, i)
 }
 
-// below lists the names of lower rank than i, the lowest first.
-func (b *bin) below(i int) []int {
-	var lower []int
+// below lists the names of lower rank than i, the lowest first, behind what is in lower.
+func (b *bin) below(i int, lower []int) []int {
 	for _, n := range b.names {
 		if n > i {
 			lower = append(lower, n)
@@ -159,10 +183,11 @@ func (b *bin) below(i int) []int {
 	return lower
 }
 
-func (b *bin) clone() *bin {
-	c := *b
-	c.names, c.clusters = slices.Clone(b.names), slices.Clone(b.clusters)
-	return &c
+// copy makes b a trial of what could become of other.
+func (b *bin) copy(other *bin) {
+	names, clusters := append(b.names[:0], other.names...), append(b.clusters[:0], other.clusters...)
+	*b = *other
+	b.names, b.clusters, b.at = names, clusters, -1
 }
 
 func (b *bin) find(suffix int) int {
@@ -218,6 +243,8 @@ func (k *packing) add(b *bin, i int) bool {
 		b.clusters[at] = next
 	} else {
 		b.clusters = append(b.clusters, next)
+		at, _ := slices.BinarySearchFunc(k.with[next.id], b.at, func(b *bin, at int) int { return b.at - at })
+		k.with[next.id] = slices.Insert(k.with[next.id], at, b)
 	}
 	b.names = append(b.names, i)
 	b.measure()
@@ -230,6 +257,9 @@ func (k *packing) take(b *bin, i int) {
 	at := b.find(k.ends[i])
 	if b.clusters[at] = b.clusters[at].without(k.labels[i]); len(b.clusters[at].labels) == 0 {
 		b.clusters = slices.Delete(b.clusters, at, at+1)
+		if b.at >= 0 {
+			k.with[k.ends[i]] = slices.DeleteFunc(k.with[k.ends[i]], func(other *bin) bool { return other == b })
+		}
 	}
 	b.names = slices.DeleteFunc(b.names, func(n int) bool { return n == i })
 	b.most = 0

@@ -128,6 +128,9 @@ func (r *run) read(ctx context.Context) (reading, error) {
 	if err != nil {
 		return reading{}, r.fail(err)
 	}
+	if err := r.owned(ctx, was); err != nil {
+		return reading{}, err
+	}
 	if slices.ContainsFunc(was.parts, func(p part) bool { return slices.Contains(r.spent, aws.ToString(p.token)) }) {
 		return reading{}, errStale
 	}

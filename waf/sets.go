@@ -22,6 +22,7 @@ type part struct {
 	items       []string
 	description *string
 	token       *string
+	arn         string
 }
 
 func (all remotes) get(ctx context.Context, opts ...func(*wafv2.Options)) (reading, error) {

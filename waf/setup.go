@@ -23,9 +23,6 @@ type SetupAPI interface {
 	CheckCapacity(context.Context, *wafv2.CheckCapacityInput, ...func(*wafv2.Options)) (*wafv2.CheckCapacityOutput, error)
 }
 
-// ownerTag names whose a set is: two owners never fill the same one by accident.
-const ownerTag = "referee:owner"
-
 // Setup says what sets to make, and what the rules over them do.
 type Setup struct {
 	Prefix    string // of the sets' names
@@ -130,20 +127,12 @@ func (i initialiser) list(ctx context.Context) (map[string]string, error) {
 
 // mine refuses a set that is not tagged for this owner.
 func (i initialiser) mine(ctx context.Context, name, arn string) error {
-	out, err := i.api.ListTagsForResource(ctx, &wafv2.ListTagsForResourceInput{ResourceARN: &arn}, i.read)
+	owner, err := ownerOf(ctx, i.api, arn, i.read)
 	if err != nil {
 		return fmt.Errorf("the tags of the set %s: %w", name, err)
 	}
-	owner := ""
-	if out.TagInfoForResource != nil {
-		for _, t := range out.TagInfoForResource.TagList {
-			if aws.ToString(t.Key) == ownerTag {
-				owner = aws.ToString(t.Value)
-			}
-		}
-	}
 	if owner != i.setup.Owner {
-		return fmt.Errorf("a set %s exists and is tagged %s=%q, not %q: choose another --prefix, or --owner %s if it is yours",
+		return fmt.Errorf("a set %s exists and is tagged %s=%q, not %q: choose another --prefix, or waf.owner %s if it is yours",
 			name, ownerTag, owner, i.setup.Owner, cmp.Or(owner, "…"))
 	}
 	return nil
@@ -285,7 +274,7 @@ func (c Config) Policy(topic string) ([]byte, error) {
 	}
 	var statements []statement
 	add := func(sid, noun string, kinds ...SetKind) error {
-		s := statement{Sid: sid, Effect: "Allow", Action: []string{"wafv2:Get" + noun, "wafv2:Update" + noun}}
+		s := statement{Sid: sid, Effect: "Allow", Action: []string{"wafv2:Get" + noun, "wafv2:Update" + noun, "wafv2:ListTagsForResource"}}
 		if c.Mode == ModeShadow {
 			s.Action = s.Action[:1]
 		}

@@ -115,7 +115,8 @@ func TestTheIAMPolicyAllowsTheSetsAndNothingElse(t *testing.T) {
 	}
 	names := "arn:aws:wafv2:eu-west-1:42:regional/regexpatternset/n/" + id + " arn:aws:wafv2:eu-west-1:*:regional/regexpatternset/m/" + id
 	clients := "arn:aws:wafv2:eu-west-1:*:regional/ipset/v4/" + id
-	f(c, "", "wafv2:GetRegexPatternSet wafv2:UpdateRegexPatternSet on "+names, "wafv2:GetIPSet wafv2:UpdateIPSet on "+clients)
+	f(c, "", "wafv2:GetRegexPatternSet wafv2:UpdateRegexPatternSet wafv2:ListTagsForResource on "+names,
+		"wafv2:GetIPSet wafv2:UpdateIPSet wafv2:ListTagsForResource on "+clients)
 	c.Mode = ModeShadow
 	f(c, topic, "wafv2:GetRegexPatternSet on "+names, "wafv2:GetIPSet on "+clients, "sns:Publish on "+topic)
 	f(valid(func(c *Config) { c.NamesSet, c.IPv4Set, c.IPv6Set = nil, "", "" }), topic, "sns:Publish on "+topic)

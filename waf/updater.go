@@ -45,7 +45,8 @@ type Updater struct {
 	traffic    Traffic
 	loaded     bool
 	breakers   map[SetKind]*breaker
-	spent      []string // lock tokens of our newest writes: a set that shows one is shown as it was
+	looked     map[string]bool // ARNs whose owner was looked at since the start
+	spent      []string        // lock tokens of our newest writes: a set that shows one is shown as it was
 	last       map[SetKind]Generation
 	quarantine map[SetKind]map[string]string // values that AWS refused, with its words
 	together   map[string]int                // of names whose pattern it refused: how many may share the next
@@ -72,6 +73,7 @@ func New(cfg Config, api API, j Journal, reg prometheus.Registerer, log *slog.Lo
 		notify:     func(Notice) {},
 		told:       map[Notice]bool{},
 		breakers:   map[SetKind]*breaker{},
+		looked:     map[string]bool{},
 	}
 	for _, kind := range kinds() {
 		refs, err := cfg.refs(kind)

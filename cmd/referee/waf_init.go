@@ -1,6 +1,7 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"strings"
@@ -10,7 +11,7 @@ import (
 
 type wafInitCommand struct {
 	Prefix   string `default:"referee" help:"of the sets' and the rules' names"`
-	Owner    string `default:"referee" help:"value of the tag referee:owner: sets of another owner are left alone"`
+	Owner    string `placeholder:"ID" help:"value of the tag referee:owner, by default waf.owner: sets of another owner are left alone"`
 	NameSets int    `default:"1" placeholder:"N" help:"regex pattern sets for names, 1 to 10, about 80 names each: AWS allows an account 10 by default"`
 	Action   string `default:"count" enum:"count,block,captcha,challenge" help:"what the printed rules do; begin with count"`
 	// ForwardedIP is not guessed: without a proxy in front, anybody could write the header.
@@ -32,7 +33,7 @@ func (i *wafInitCommand) Run(ctx context.Context, std *streams, c *wafCommand) e
 		return err
 	}
 	made, err := waf.Init(ctx, api, c.WAF, waf.Setup{
-		Prefix: i.Prefix, Owner: i.Owner, NameSets: i.NameSets, Action: i.Action, Forwarded: i.ForwardedIP, Priority: i.Priority,
+		Prefix: i.Prefix, Owner: cmp.Or(i.Owner, c.WAF.Owner), NameSets: i.NameSets, Action: i.Action, Forwarded: i.ForwardedIP, Priority: i.Priority,
 	})
 	if len(made.Rules) == 0 {
 		return err
@@ -46,8 +47,8 @@ func (i *wafInitCommand) Run(ctx context.Context, std *streams, c *wafCommand) e
 		fmt.Fprintf(std.err, "The rules take %d WCU of the web ACL's 5,000 (1,500 are in its base price).\n", made.Capacity)
 	}
 	fmt.Fprintf(std.err, "Add these rules to the web ACL (nothing was changed there), and these lines to the configuration:\n\n"+
-		"waf:\n  scope: %s\n  names-set: [%s]\n  ipv4-set: %s\n  ipv6-set: %s\n\n",
-		c.WAF.Scope, strings.Join(made.Names, ", "), made.IPv4, made.IPv6)
+		"waf:\n  scope: %s\n  owner: %s\n  names-set: [%s]\n  ipv4-set: %s\n  ipv6-set: %s\n\n",
+		c.WAF.Scope, cmp.Or(i.Owner, c.WAF.Owner), strings.Join(made.Names, ", "), made.IPv4, made.IPv6)
 	fmt.Fprintln(std.out, string(rules))
 	return err
 }
