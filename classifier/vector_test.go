@@ -18,7 +18,7 @@ import (
 func withVectors(tb testing.TB, n *classifier.Network) *classifier.Network {
 	tb.Helper()
 	if !n.Vectors() {
-		tb.Skip("needs AVX2, and a build without the tag purego")
+		tb.Skip("needs AVX2, and a build without the tag noasm")
 	}
 	return n
 }
