@@ -15,7 +15,7 @@ DEV_SETS := benign_stable_multi_year benign_tail_com_net_org benign_tail_fr_2017
   hard_shortener_vanity dga_known_families_unseen dga_unseen_families
 DEV_LISTS = $(foreach set,$(DEV_SETS),--set $(set)=$(CORPUS)/dev/$(set).tsv.gz)
 
-.PHONY: help run build test race lint format bench bench-lists model evaluate folds compare never-block test-caddy soak replay bench-scan bench-scan-memory clean
+.PHONY: help run build test race lint format bench bench-lists model evaluate folds compare never-block test-caddy soak soak-ingress slow replay bench-scan bench-scan-memory clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -73,8 +73,14 @@ test-caddy: ## the Caddy example with a real Caddy, which go install builds into
 	GOBIN=$(CURDIR)/$(BIN) $(GO) install github.com/caddyserver/caddy/v2/cmd/caddy@v2.10.2
 	PATH=$(CURDIR)/$(BIN):$$PATH $(GO) test ./deploy/examples -run Caddy -count=1 -v
 
-soak: ## thirty days of the WAF updater in compressed time, with faults, kills and other writers (two minutes)
+soak: soak-ingress ## thirty days of the WAF updater in compressed time, with faults, kills and other writers (two minutes), and soak-ingress
 	$(GO) test ./waf -run TestSoak -soak.days=30 -count=1 -v
+
+soak-ingress: ## ten minutes of the proxy in front of an application that restarts all the time
+	$(GO) test ./intake -run TestSoak -soak.for=10m -count=1 -v -timeout 20m
+
+slow: ## slowhttptest's slow headers, bodies and readers against the real proxy (a minute each)
+	$(GO) test ./deploy/examples -run Slow -slow.for=60s -count=1 -v
 
 bench-scan: ## lines/s per CPU second of referee scan, beside wc -l and awk on the same file of 3,000,000 lines
 	$(GO) test ./scan -run TestSpeed -scan.lines=3000000 -count=1 -v

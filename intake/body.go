@@ -9,8 +9,10 @@ import (
 )
 
 const (
-	// How long a request's body may pause, as nginx has it (client_body_timeout).
+	// How long a request's body may pause, as nginx has it (client_body_timeout). From then on it has to have come at
+	// bodyRate on average, as Apache's mod_reqtimeout has it: a byte now and then would hold a connection for ever.
 	bodyTimeout = 60 * time.Second
+	bodyRate    = 100 // bytes a second
 	// What is left of a body is read and dropped up to this size, so that the connection can be kept.
 	maxDiscard = 256 << 10
 
@@ -23,6 +25,8 @@ type body struct {
 	conn     *conn
 	length   int64 // or chunked
 	left     int64
+	since    time.Time // it is read
+	read     int64
 	chunks   io.Reader
 	trailer  head
 	expected bool // the client waits to be told to send it
@@ -33,7 +37,7 @@ type body struct {
 var errTrailer = errors.New("what may not stand in a trailer does")
 
 func (b *body) reset(c *conn) {
-	b.conn, b.length, b.left, b.chunks = c, 0, 0, nil
+	b.conn, b.length, b.left, b.read, b.chunks = c, 0, 0, 0, nil
 	b.trailer.lines = b.trailer.lines[:0]
 	b.expected, b.begun, b.ended = false, false, true
 }
@@ -56,10 +60,14 @@ func (b *body) Read(p []byte) (int, error) {
 			return 0, err
 		}
 	}
-	b.begun = true
-	c.readWithin(bodyTimeout)
+	if !b.begun {
+		b.begun, b.since = true, time.Now()
+	}
+	allowed := c.server.body + time.Duration(b.read)*time.Second/bodyRate - time.Since(b.since)
+	c.readWithin(min(max(allowed, 1), c.server.body))
 	if b.length != chunked {
 		n, err := c.br.Read(p[:min(int64(len(p)), b.left)])
+		b.read += int64(n)
 		if b.left -= int64(n); b.left == 0 {
 			b.ended = true
 			return n, io.EOF
@@ -73,6 +81,7 @@ func (b *body) Read(p []byte) (int, error) {
 		b.chunks = httputil.NewChunkedReader(c.br)
 	}
 	n, err := b.chunks.Read(p)
+	b.read += int64(n)
 	if errors.Is(err, io.EOF) {
 		if err = readTrailer(c.br, &b.trailer); err == nil {
 			b.ended, err = true, io.EOF

@@ -36,6 +36,7 @@ type server struct {
 	name string // "api", "observe" or "proxy": a metric label
 	max  int    // connections at a time
 	head time.Duration
+	body time.Duration // bodyTimeout
 	idle time.Duration
 	dog  *watchdog
 	log  *slog.Logger
@@ -62,7 +63,7 @@ type server struct {
 func (s *server) prepare(name string, maxConnections int, idle time.Duration, handle func(*request), refuse func(*request, *fault),
 	reg prometheus.Registerer, log *slog.Logger,
 ) {
-	s.name, s.max, s.log, s.head, s.idle = name, maxConnections, log, headTimeout, idle
+	s.name, s.max, s.log, s.head, s.body, s.idle = name, maxConnections, log, headTimeout, bodyTimeout, idle
 	s.handle, s.refuse = handle, refuse
 	s.dog = newWatchdog(min(headTimeout, writeTimeout, idle))
 	s.requests.New = func() any { return new(request) }

@@ -51,6 +51,39 @@ func TestASlowHeadIsCutOff(t *testing.T) {
 	}
 }
 
+func TestASlowBodyIsCutOff(t *testing.T) {
+	app := newApplication(t)
+	app.answers(ok)
+	fix := newFixture(t)
+	p := fix.newProxy(t, ProxyConfig{
+		Upstream: app.addr, ConnectTimeout: time.Second, ResponseTimeout: 5 * time.Second, StreamTimeout: time.Second,
+		IdleTimeout: time.Second, UpstreamIdle: time.Second, MaxConnections: 10,
+	})
+	p.body, p.dog = 50*time.Millisecond, newWatchdog(50*time.Millisecond)
+	addr := serve(t, p)
+	for framing, piece := range map[string]string{"Content-Length: 1000": "x", "Transfer-Encoding: chunked": "1\r\nx\r\n"} {
+		silent := dial(t, addr)
+		silent.send("POST / HTTP/1.1\r\nHost: a\r\n" + framing + "\r\n\r\n")
+		if r, _ := silent.response("POST"); r.StatusCode != 408 || !r.Close {
+			t.Errorf("%s, nothing of it: %s", framing, r.Status)
+		}
+		dribbling := dial(t, addr) // never a pause as long as the limit
+		dribbling.send("POST / HTTP/1.1\r\nHost: a\r\n" + framing + "\r\n\r\n")
+		tick := time.NewTicker(20 * time.Millisecond)
+		for range 50 {
+			<-tick.C
+			if _, err := io.WriteString(dribbling.Conn, piece); err != nil {
+				break
+			}
+		}
+		tick.Stop()
+		if r, _ := dribbling.response("POST"); r.StatusCode != 408 || !r.Close {
+			t.Errorf("%s, byte by byte: %s", framing, r.Status)
+		}
+	}
+	waitFor(t, func() bool { return app.connectionsOpen() == 0 })
+}
+
 func TestAnIdleClientIsLeftAloneForAWhile(t *testing.T) {
 	app := newApplication(t)
 	app.answers(ok)
