@@ -91,7 +91,7 @@ func (u *Updater) follow(ctx context.Context, plan Plan, standing Standing, now 
 				if !standing.Requested[p.id()] {
 					ask = append(ask, p.Entry)
 				}
-			case c.Limited && standing.Held == nil:
+			case c.Limited && p.Why != fewWhy && standing.Held == nil:
 				limited++
 			}
 		}

@@ -35,7 +35,7 @@ func (r *run) once(ctx context.Context) (*State, *Changes, error) {
 	r.forget()
 	for attempt := 1; ; attempt++ {
 		state, changes, again, err := r.attempt(ctx)
-		if !again || attempt == maxAttempts || sleep(ctx, r.pause<<attempt) != nil {
+		if !again || attempt == maxAttempts || err != nil && sleep(ctx, r.pause<<attempt) != nil {
 			return state, changes, err
 		}
 	}
@@ -105,6 +105,9 @@ func (r *run) policies(ctx context.Context) ([]Policy, error) {
 			return nil, err
 		}
 		policies = append(policies, most)
+	}
+	if n := r.few[r.kind]; n > 0 {
+		policies = append(policies, MostAdds(n, fewWhy))
 	}
 	switch _, configured := r.remotes[r.kind]; {
 	case r.cfg.Mode != ModeEnforce:
@@ -256,7 +259,7 @@ func (r *run) barred(e Entry) string {
 // other failure the generation stays Planned, for it may have been written all the same: the next read tells.
 func (r *run) judge(ctx context.Context, c Changes, err error) (_ Outcome, again bool, _ error) {
 	if err == nil {
-		return Written, false, r.settle(ctx, Written, "")
+		return Written, r.more(c), r.settle(ctx, Written, "")
 	}
 	if errors.Is(err, errBarred) {
 		return Failed, true, errors.Join(r.fail(err), r.settle(ctx, Failed, errBarred.Error()))
@@ -269,6 +272,9 @@ func (r *run) judge(ctx context.Context, c Changes, err error) (_ Outcome, again
 		return Failed, true, errors.Join(failure, r.settle(ctx, Failed, words))
 	case failure.Class == ClassConflict:
 		return Planned, true, failure
+	case failure.Class == ClassInvalid && len(c.Add) > 0:
+		r.fewer(c, failure.Err.Error())
+		return Failed, true, errors.Join(failure, r.settle(ctx, Failed, failure.Error()))
 	}
 	return Planned, false, errors.Join(failure, r.settle(ctx, Planned, failure.Error()))
 }
@@ -284,11 +290,41 @@ func (r *run) isolate(item, words string) {
 		r.log.Warn("waf pattern refused by AWS, to be split", "names", len(bad), "pattern", item, "words", words)
 		return
 	}
+	r.bar(bad[0].Value, words)
+}
+
+// bar puts an entry into quarantine.
+func (r *run) bar(value, words string) {
 	if r.quarantine[r.kind] == nil {
 		r.quarantine[r.kind] = map[string]string{}
 	}
-	r.quarantine[r.kind][bad[0].Value] = words
-	r.log.Warn("waf entry refused by AWS", "set", r.kind, "entry", bad[0].Value, "words", words)
+	r.quarantine[r.kind][value] = words
+	r.log.Warn("waf entry refused by AWS", "set", r.kind, "entry", value, "words", words)
+}
+
+const fewWhy = "AWS refused an update and named no entry: they are added a few at a time, to find which it is"
+
+// fewer follows a refusal that names nothing: half as many are added at the next attempt, the highest ranks first, until it
+// is one, which goes into quarantine.
+func (r *run) fewer(c Changes, words string) {
+	if n := len(c.Add) / 2; n > 0 {
+		r.few[r.kind] = n
+		return
+	}
+	r.bar(c.Add[0].Value, words)
+}
+
+// more lets twice as many be added after a success, and says whether some wait for just that.
+func (r *run) more(c Changes) bool {
+	if r.few[r.kind] == 0 {
+		return false
+	}
+	if !slices.ContainsFunc(c.Postponed, func(p Postponed) bool { return p.Why == fewWhy }) {
+		delete(r.few, r.kind)
+		return false
+	}
+	r.few[r.kind] *= 2
+	return true
 }
 
 // forget takes out of quarantine, and lets share patterns again, what no hit asks for any more.

@@ -50,6 +50,7 @@ type Updater struct {
 	last       map[SetKind]Generation
 	quarantine map[SetKind]map[string]string // values that AWS refused, with its words
 	together   map[string]int                // of names whose pattern it refused: how many may share the next
+	few        map[SetKind]int               // additions that may be sent at once, after it refused some and named none
 }
 
 // New returns an Updater. It makes no call. Api may be nil when cfg names no set: then all that can be done is planned.
@@ -70,6 +71,7 @@ func New(cfg Config, api API, j Journal, reg prometheus.Registerer, log *slog.Lo
 		last:       map[SetKind]Generation{},
 		quarantine: map[SetKind]map[string]string{},
 		together:   map[string]int{},
+		few:        map[SetKind]int{},
 		notify:     func(Notice) {},
 		told:       map[Notice]bool{},
 		breakers:   map[SetKind]*breaker{},

@@ -1,6 +1,7 @@
 package waf
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io"
@@ -13,6 +14,10 @@ import (
 	"time"
 
 	"referee/policy"
+
+	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/service/wafv2"
+	"github.com/aws/aws-sdk-go-v2/service/wafv2/types"
 )
 
 const day = 24 * time.Hour
@@ -34,6 +39,7 @@ func behaviours() map[string]func(*rig) {
 		"a set that does not exist is one clear error, the others go on":    missingSet,
 		"an entry that becomes exempt while its update waits is not sent":   exemptAtTheLastMoment,
 		"an address that AWS names as bad does not fail the rest":           badAddress,
+		"of several bad names that AWS does not name only those stay out":   severalBadNames,
 		"when the set is full the highest ranks are in and the rest waits":  full,
 		"names that one set has no room for go into the next":               severalSets,
 		"hits that vanish without a reason do not empty the set":            guard,
@@ -337,6 +343,66 @@ func badAddress(r *rig) {
 	}
 	r.tick(in(time.Minute), hits...) // it stays out
 	r.ended(SetIPv4, Failed, Written)
+}
+
+// silent refuses patterns that find one of some names, and says neither which pattern nor which name.
+type silent struct {
+	API
+	bad []string
+}
+
+func (a silent) UpdateRegexPatternSet(ctx context.Context, in *wafv2.UpdateRegexPatternSetInput, o ...func(*wafv2.Options)) (*wafv2.UpdateRegexPatternSetOutput, error) {
+	for _, p := range in.RegularExpressionList {
+		hosts, err := hostsOf(*p.RegexString)
+		if err != nil || slices.ContainsFunc(hosts, func(h string) bool { return slices.Contains(a.bad, h) }) {
+			return nil, &types.WAFInvalidParameterException{Message: aws.String("The regular expression is not supported.")}
+		}
+	}
+	return a.API.UpdateRegexPatternSet(ctx, in, o...)
+}
+
+func severalBadNames(r *rig) {
+	var hits []policy.Hit
+	var good []string
+	bad := []string{"kq03v9z.net", "kq17v9z.net", "kq32v9z.com"}
+	for i := range 40 {
+		name := fmt.Sprintf("kq%02dv9z.%s", i, []string{"com", "net"}[i%2])
+		hits = append(hits, nameHit(name, float64(100-i), day))
+		if !slices.Contains(bad, name) {
+			good = append(good, name)
+		}
+	}
+	r.api = silent{r.client, bad}
+	r.restart()
+	var plan Plan
+	var err error
+	ticks := 0
+	for ; ticks == 0 || (err != nil || len(plan.Changes[0].Postponed) > 0) && ticks < 50; ticks++ {
+		plan, err = r.updater.RunOnce(r.Context(), hits, nil, in(time.Duration(ticks)*10*time.Second))
+	}
+	must(r, err)
+	var dropped []string
+	for _, d := range plan.Changes[0].Dropped {
+		if dropped = append(dropped, d.Value); !strings.Contains(d.Why, "not supported") {
+			r.Errorf("%s: %s", d.Value, d.Why)
+		}
+	}
+	slices.Sort(dropped)
+	if !slices.Equal(dropped, bad) {
+		r.Errorf("after %d ticks %q are in quarantine, want %q", ticks, dropped, bad)
+	}
+	var in []string
+	for _, item := range r.items(SetNames) {
+		hosts, err := hostsOf(item)
+		must(r, err)
+		in = append(in, hosts...)
+	}
+	slices.Sort(in)
+	slices.Sort(good)
+	if !slices.Equal(in, good) {
+		r.Errorf("the set finds %q, want %q", in, good)
+	}
+	r.Logf("%d ticks", ticks)
 }
 
 func full(r *rig) {
