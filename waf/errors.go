@@ -30,6 +30,7 @@ const (
 	ClassJournal     Class = "journal"     // nothing is written that cannot be journaled
 	ClassRefused     Class = "refused"     // a policy did not let removals happen
 	ClassOwner       Class = "owner"       // the set is tagged as somebody else's
+	ClassHeld        Class = "held"        // a limit, not an error
 	ClassOther       Class = "other"
 )
 

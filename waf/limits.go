@@ -12,8 +12,15 @@ import (
 // a single one may be a large share.
 const alwaysTolerated = 20
 
+// leastTraffic is how many requests without a flagged Referer must have been counted before their shares mean something:
+// just after a start, which forgets the hour before, a few page views of one client are a large one.
+const leastTraffic = 1000
+
+// LimitShare is what max-share is noted under where troubles are: not a set, but it holds back additions to two.
+const LimitShare SetKind = "max-share"
+
 // limits are the policies that all sets share in one tick: the owner's word and the limits of damage.
-func (u *Updater) limits(desired []Entry, standing Standing) []Policy {
+func (u *Updater) limits(ctx context.Context, desired []Entry, standing Standing, now time.Time) []Policy {
 	var policies []Policy
 	if o := standing.Held; o != nil {
 		why := fmt.Sprintf("%s since %s", map[Verb]string{OrderHold: "held", OrderWithdraw: "withdrawn"}[o.Verb], o.Time.UTC().Format(time.DateTime))
@@ -25,7 +32,11 @@ func (u *Updater) limits(desired []Entry, standing Standing) []Policy {
 			policies = append(policies, Withdraw(why))
 		}
 	}
-	over := u.collateral(desired)
+	over := u.held
+	if over == "" {
+		over = u.collateral(desired)
+		u.noteShare(ctx, over, now)
+	}
 	if over != "" {
 		policies = append(policies, PauseClients(over))
 		u.raise(AboutHeld, "max-share", over)
@@ -35,6 +46,29 @@ func (u *Updater) limits(desired []Entry, standing Standing) []Policy {
 	u.metrics.held.WithLabelValues("owner").Set(map[bool]float64{true: 1}[standing.Held != nil])
 	u.metrics.held.WithLabelValues("max-share").Set(map[bool]float64{true: 1}[over != ""])
 	return policies
+}
+
+// HoldClients has the Updater add no client, as a running one does that has counted the traffic: for a look from outside.
+func (u *Updater) HoldClients(why string) { u.held = why }
+
+// noteShare keeps what max-share holds for those who look from outside: what it says of the last hour, for an hour.
+func (u *Updater) noteShare(ctx context.Context, over string, now time.Time) {
+	if u.traffic == nil || u.noted != nil && u.noted.Error == over && (over == "" || now.Sub(u.noted.Until) < -30*time.Minute) {
+		return
+	}
+	t := Trouble{Since: now, Until: now.Add(time.Hour), Class: ClassHeld, Error: over}
+	if u.noted != nil && u.noted.Error != "" {
+		t.Since = u.noted.Since
+	}
+	note := &t
+	if over == "" {
+		note = nil
+	}
+	if err := u.journal.Trouble(ctx, LimitShare, note); err != nil {
+		u.log.Warn("waf limit not noted in the ledger", "error", err)
+		return
+	}
+	u.noted = &t
 }
 
 // collateral says whether blocking these clients would hit too many requests that nothing speaks against, in words.
@@ -56,7 +90,7 @@ func (u *Updater) collateral(desired []Entry) (over string) {
 		share = max(0, hit) / all
 	}
 	u.metrics.collateral.Set(share)
-	if share <= u.cfg.MaxShare || hit <= alwaysTolerated {
+	if share <= u.cfg.MaxShare || hit <= alwaysTolerated || all < leastTraffic {
 		return ""
 	}
 	// In round figures, so that it is told once and not each time that a request comes.

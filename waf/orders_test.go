@@ -171,8 +171,26 @@ func maxShare(r *rig) {
 	if p := plan.Changes[1].Postponed; len(p) != 2 || !strings.Contains(p[0].Why, "waf.max-share") {
 		r.Errorf("postponed: %+v", p)
 	}
+	held := r.journal.troubles[LimitShare]
+	if held == nil || held.Class != ClassHeld || !strings.Contains(held.Error, "waf.max-share") {
+		r.Fatalf("noted for those outside: %+v", held)
+	}
+	outside := r.updater
+	r.restart()
+	r.updater.HoldClients(held.Error) // as `referee waf plan` does
+	if p := r.tick(start, hits...).Changes[1].Postponed; len(p) != 2 || p[0].Why != held.Error {
+		r.Errorf("seen from outside: %+v", p)
+	}
+	r.updater = outside
 	r.tick(in(time.Minute), hits[0], hits[2]) // 90 of 90,000 is within
 	r.holds(SetIPv4, "198.51.100.8/32")
+	if r.journal.troubles[LimitShare] != nil {
+		r.Error("it is noted still")
+	}
+	r.restart() // a start forgets the hour: what few requests say is not enough
+	r.updater.Measure(func(p netip.Prefix) (float64, float64) { return unflagged[p.String()] / 4, 900 })
+	r.tick(in(2*time.Minute), hits...)
+	r.holds(SetIPv4, "198.51.100.7/32", "198.51.100.8/32")
 }
 
 func shared(r *rig) {

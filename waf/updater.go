@@ -43,6 +43,8 @@ type Updater struct {
 	notify     func(Notice)
 	told       map[Notice]bool // notices that go on, without their texts
 	traffic    Traffic
+	held       string   // why no client is added, as another process found; empty: nothing is known
+	noted      *Trouble // what the journal has of max-share, with no Error where it has nothing; nil: not looked at since the start
 	loaded     bool
 	breakers   map[SetKind]*breaker
 	looked     map[string]bool // ARNs whose owner was looked at since the start
@@ -120,7 +122,7 @@ func (u *Updater) RunOnce(ctx context.Context, hits []policy.Hit, exempt func(po
 		plan.Desired = rank(append(plan.Desired, standing.Restored...))
 	}
 	model, config := origin(hits)
-	limits := u.limits(plan.Desired, standing)
+	limits := u.limits(ctx, plan.Desired, standing, now)
 	var errs []error
 	for _, kind := range kinds() {
 		if err := u.open(kind, now); err != nil {

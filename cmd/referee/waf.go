@@ -94,6 +94,13 @@ func (c *wafCommand) tick(
 		return waf.Plan{}, err
 	}
 	updater.Notify(tell)
+	troubles, err := l.Troubles(ctx)
+	if err != nil {
+		return waf.Plan{}, err
+	}
+	if held := troubles[waf.LimitShare]; now.Before(held.Until) {
+		updater.HoldClients(held.Error) // the sidecar counts the traffic, not this process
+	}
 	return updater.RunOnce(ctx, hits, exempt, now)
 }
 

@@ -119,6 +119,13 @@ func (s status) write(w io.Writer) {
 		fmt.Fprintf(w, "WAITS  %d entries for approval since %s: referee waf approve %d\n", len(o.Entries), at(o.Time), o.ID)
 	}
 	for kind, t := range s.Troubles {
+		if t.Class == waf.ClassHeld {
+			if !time.Now().Before(t.Until) {
+				continue // nobody has looked for an hour
+			}
+			fmt.Fprintf(w, "HELD   clients since %s: %s\n", at(t.Since), t.Error)
+			continue
+		}
 		fmt.Fprintf(w, "BROKEN %s since %s, next try %s: %s\n", setName(kind), at(t.Since), at(t.Until), t.Error)
 	}
 	for _, set := range s.Sets {
