@@ -15,6 +15,7 @@ import (
 	"referee/waf/waftest"
 
 	"github.com/aws/aws-sdk-go-v2/aws"
+	"github.com/aws/aws-sdk-go-v2/aws/retry"
 	"github.com/aws/aws-sdk-go-v2/credentials"
 	"github.com/aws/aws-sdk-go-v2/service/wafv2"
 	"github.com/aws/aws-sdk-go-v2/service/wafv2/types"
@@ -314,7 +315,10 @@ func TestListsArePaged(t *testing.T) {
 	var marker *string
 	var pages []int
 	for {
-		out, err := c.ListIPSets(t.Context(), &wafv2.ListIPSetsInput{Scope: types.ScopeRegional, NextMarker: marker})
+		// Repeated, as the SDK does by default: it closes the body of a request that net/http may still be sending, and then
+		// now and then a long answer ends in "use of closed network connection".
+		out, err := c.ListIPSets(t.Context(), &wafv2.ListIPSetsInput{Scope: types.ScopeRegional, NextMarker: marker},
+			func(o *wafv2.Options) { o.Retryer = retry.NewStandard() })
 		must(t, err)
 		pages = append(pages, len(out.IPSets))
 		for _, set := range out.IPSets {
