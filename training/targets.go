@@ -1,5 +1,13 @@
 package training
 
+import (
+	"fmt"
+	"strconv"
+	"strings"
+
+	"github.com/jedib0t/go-pretty/v6/table"
+)
+
 // TargetRow is what the default model is to reach, and what it does.
 type TargetRow struct {
 	Group    string   `json:"group"`
@@ -54,3 +62,55 @@ var peers = []peer{
 
 // peerGroups are the groups of peer.found.
 var peerGroups = [...]string{"known random", "known wordlist", "unseen random", "unseen wordlist"}
+
+func (e *Evaluation) targetSection() section {
+	t := newTable("families", "false positives", "target", "found", "95 % interval", "")
+	for _, r := range e.Targets {
+		verdict := "met"
+		if !r.Met() {
+			verdict = fmt.Sprintf("%.1f points short", 100*(r.Target-r.Found))
+		}
+		t.AppendRow(table.Row{r.Group, rateWords(r.Rate), fmt.Sprintf("%.0f %%", 100*r.Target), percent(r.Found), r.Interval.between(), verdict})
+	}
+	return section{"Targets", "Set before the model was made. Average over families of the share of names found; the interval is the bootstrap's, below.", t}
+}
+
+func (e *Evaluation) peerSection() section {
+	header := []any{"classifier"}
+	for _, rate := range falsePositiveRates {
+		header = append(header, "at "+rateWords(rate))
+	}
+	t := newTable(append(header, "µs a name")...)
+	ours := table.Row{"this model"}
+	for i := range falsePositiveRates {
+		var cells []string
+		for _, group := range peerGroups {
+			cell := "–"
+			if found := e.Group(group); found != nil {
+				cell = fmt.Sprintf("%.0f", 100*found[i])
+			}
+			cells = append(cells, cell)
+		}
+		ours = append(ours, strings.Join(cells, " / "))
+	}
+	t.AppendRow(append(ours, "see docs/performance.md"))
+	for _, p := range peers {
+		row := table.Row{p.name}
+		for _, found := range p.found {
+			var cells []string
+			for _, share := range found {
+				if share >= 0 {
+					cells = append(cells, strconv.Itoa(share))
+				}
+			}
+			row = append(row, strings.Join(cells, " / "))
+		}
+		t.AppendRow(append(row, p.cost))
+	}
+	return section{
+		"Beside peers",
+		"Percent found of " + strings.Join(peerGroups[:], " / ") + " families. The peers were measured once on the same families, at thresholds of " +
+			"a set of 133,000 benign names that holds some generated ones: read them as sizes.",
+		t,
+	}
+}

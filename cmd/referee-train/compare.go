@@ -22,8 +22,8 @@ type compareCommand struct {
 // Help is shown by compare --help.
 func (compareCommand) Help() string {
 	return "Exits with 0 if NEW may replace OLD, with 1 if it flags more names of a clean set or source, or finds fewer names of a group of " +
-		"families, beyond chance (or if it cannot be said), with 2 on wrong usage. With few clean names little is beyond chance: at 1e-4 it takes at " +
-		"least five newly flagged names on one source, and more with more sources."
+		"families, beyond chance (or if it cannot be said), with 2 on wrong usage. With few clean names little is beyond chance: it takes at " +
+		"least six newly flagged names, with none lost, and more with more sources."
 }
 
 // Validate is what kong asks before anything is run.
