@@ -74,11 +74,22 @@ func (p *Proxy) refuseFault(r *request, f *fault) {
 	r.say(statusLine(f.status), f.err.Error())
 }
 
-// forward forwards one request.
-func (p *Proxy) forward(r *request) {
+// refuses has the request judged. Whatever panics on the way is counted, and the request goes on.
+func (p *Proxy) refuses(r *request) (refuse bool) {
+	defer func() {
+		if broken := recover(); broken != nil {
+			p.panicked(broken)
+			refuse = false
+		}
+	}()
 	q := r.asked(p.judge)
 	q.Path = r.target
-	if p.judge.Judge(ViaProxy, q).Block {
+	return p.judge.Judge(ViaProxy, q).Block
+}
+
+// forward forwards one request.
+func (p *Proxy) forward(r *request) {
+	if p.refuses(r) {
 		r.say("403 Forbidden", "refused")
 		return
 	}

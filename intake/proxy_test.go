@@ -487,6 +487,27 @@ func TestMetricsOfTheProxyCountItsFailures(t *testing.T) {
 	t.Error("no such metric")
 }
 
+func TestAPanicInWhateverJudgesIsCountedAndTheRequestGoesOn(t *testing.T) {
+	app := newApplication(t)
+	app.answers(ok)
+	fix := newFixture(t)
+	p := fix.newProxy(t, ProxyConfig{
+		Upstream: app.addr, ConnectTimeout: time.Second, ResponseTimeout: time.Second, StreamTimeout: time.Second,
+		IdleTimeout: time.Second, UpstreamIdle: time.Second, MaxConnections: 10,
+	})
+	p.judge = nil // nothing could be more broken
+	w := dial(t, serve(t, p))
+	for range 3 {
+		w.send("POST / HTTP/1.1\r\nHost: a\r\nReferer: https://" + dgaDomain + "/\r\nContent-Length: 5\r\n\r\nhello")
+		if r, body := w.response("POST"); r.StatusCode != 200 || body != "ok" || r.Close {
+			t.Errorf("got %s", r.Status)
+		}
+	}
+	if got := p.panics.Load(); got != 3 {
+		t.Errorf("%d panics counted", got)
+	}
+}
+
 func TestAPanicInTheProxyIs502AndLosesNoConnection(t *testing.T) {
 	app := newApplication(t)
 	app.answers(ok)
