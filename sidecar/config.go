@@ -10,6 +10,7 @@ import (
 	"referee/alert"
 	"referee/evidence"
 	"referee/intake"
+	"referee/intake/logs"
 	"referee/policy"
 	"referee/waf"
 )
@@ -21,6 +22,7 @@ type Config struct {
 
 	Intake   intake.Config      `yaml:",inline" embed:""`
 	Proxy    intake.ProxyConfig `yaml:"proxy" embed:"" prefix:"proxy-"`
+	Logs     logs.Config        `yaml:"logs" embed:"" prefix:"logs-"`
 	Mode     waf.Mode           `yaml:"mode" default:"shadow" enum:"shadow,enforce" help:"shadow plans and reports and writes nothing to AWS; enforce also applies the plan (with waf.writer)"`
 	Inline   string             `yaml:"inline" default:"observe" enum:"observe,block" help:"block answers 403 to current hits on /v1/check and the proxy, in enforce mode only; observe never does"`
 	DataDir  string             `yaml:"data-dir" default:"referee-data" placeholder:"DIR" help:"where the ledger lives; empty keeps it in memory, and then nothing is ever written to AWS"`
@@ -99,7 +101,7 @@ func (c Config) Validate() error {
 	if c.Shutdown.Delay < 0 || c.Shutdown.Timeout <= 0 {
 		errs = append(errs, fmt.Errorf("shutdown: delay %v must not be negative and timeout %v must be above zero", c.Shutdown.Delay, c.Shutdown.Timeout))
 	}
-	for _, part := range []interface{ Validate() error }{c.Intake, c.Observe, c.Proxy, c.Policy, c.Evidence, c.WAF, c.Alert} {
+	for _, part := range []interface{ Validate() error }{c.Intake, c.Observe, c.Proxy, c.Logs, c.Policy, c.Evidence, c.WAF, c.Alert} {
 		errs = append(errs, part.Validate())
 	}
 	return errors.Join(errs...)
@@ -116,6 +118,7 @@ func (c Config) restartNeeded(next Config) []string {
 		{"max-connections", c.Intake.MaxConnections, next.Intake.MaxConnections},
 		{"observe", c.Observe, next.Observe},
 		{"proxy", c.Proxy, next.Proxy},
+		{"logs", c.Logs, next.Logs},
 		{"mode", c.Mode, next.Mode},
 		{"data-dir", c.DataDir, next.DataDir},
 		{"classifier.watch", c.Model.Watch, next.Model.Watch},

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"referee/intake"
+	"referee/intake/logs"
 )
 
 // server is one listener and what answers on it.
@@ -43,7 +44,25 @@ func (s *Sidecar) listen(ctx context.Context) error {
 	if err := s.add(ctx, "health", "health.listen", s.config.Health.Listen, newHTTP(s.health.handler(s.registry))); err != nil {
 		return err
 	}
+	if s.logs != nil {
+		if err := s.logs.Listen(ctx); err != nil {
+			return err
+		}
+	}
 	return s.add(ctx, "admin", "admin.listen", s.config.Admin.Listen, newHTTP(s.admin()))
+}
+
+// readLogs makes the intake of logs where one is configured.
+func (s *Sidecar) readLogs() (err error) {
+	if !s.config.Logs.Enabled() {
+		return nil
+	}
+	dir := ""
+	if s.durable {
+		dir = s.config.DataDir
+	}
+	s.logs, err = logs.New(s.config.Logs, s.judge, dir, s.registry, s.log, s.now, s.health.set)
+	return err
 }
 
 // serverOf is what intake and net/http have in common.
@@ -74,6 +93,9 @@ func (s *Sidecar) closeListeners() error {
 	var errs []error
 	for _, server := range s.servers {
 		errs = append(errs, server.listener.Close())
+	}
+	if s.logs != nil {
+		errs = append(errs, s.logs.Close())
 	}
 	return errors.Join(errs...)
 }

@@ -7,6 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -19,6 +20,7 @@ import (
 	"referee/classifier"
 	"referee/evidence"
 	"referee/intake"
+	"referee/intake/logs"
 	"referee/ledger"
 	"referee/policy"
 	"referee/waf"
@@ -44,6 +46,7 @@ type Sidecar struct {
 	durable   bool // the ledger is on disk
 	updater   *waf.Updater
 
+	logs      *logs.Intake // nil: no log is read
 	servers   []*server
 	reporting sync.Mutex
 }
@@ -95,6 +98,9 @@ func New(ctx context.Context, cfg Config, log *slog.Logger, now func() time.Time
 		return nil, errors.Join(err, s.ledger.Close())
 	}
 	if s.updater, err = s.newUpdater(ctx); err != nil {
+		return nil, errors.Join(err, s.ledger.Close())
+	}
+	if err := s.readLogs(); err != nil {
 		return nil, errors.Join(err, s.ledger.Close())
 	}
 	if err := s.listen(ctx); err != nil {
@@ -227,6 +233,9 @@ func (s *Sidecar) Run(ctx context.Context) error {
 	loops.Go(func() error { s.watchModels(background); return nil })
 	loops.Go(func() error { s.followLabels(background); return nil })
 	loops.Go(func() error { return s.deliver(background) })
+	if s.logs != nil {
+		loops.Go(func() error { return s.logs.Run(background) })
+	}
 
 	serving, failed := context.WithCancelCause(ctx)
 	defer failed(nil)
@@ -271,6 +280,9 @@ func (s *Sidecar) Addresses() map[string]string {
 	addresses := map[string]string{}
 	for _, server := range s.servers {
 		addresses[server.name] = server.listener.Addr().String()
+	}
+	if s.logs != nil {
+		maps.Copy(addresses, s.logs.Addresses())
 	}
 	return addresses
 }

@@ -56,8 +56,8 @@ func newFollower(in *Intake) *follower {
 }
 
 func (w *follower) run(ctx context.Context) {
-	defer w.remember()
 	defer func() {
+		w.remember()
 		for _, f := range w.files {
 			f.close()
 		}
@@ -86,11 +86,12 @@ func (w *follower) look() (more bool) {
 		w.expand()
 	}
 	w.lines = 0
+	var errs []error
 	for _, f := range slices.Clone(w.files) {
 		for w.lines < pieceLines {
 			again, err := w.read(f)
 			if err != nil {
-				w.in.trouble("logs "+filepath.Base(f.path), fmt.Errorf("logs.files: %w", err))
+				errs = append(errs, fmt.Errorf("logs.files: %w", err))
 				break
 			}
 			if !again {
@@ -98,6 +99,7 @@ func (w *follower) look() (more bool) {
 			}
 		}
 	}
+	w.in.trouble("logs-files", errors.Join(errs...))
 	w.begun = true
 	w.files = slices.DeleteFunc(w.files, func(f *followed) bool {
 		if f.rotated.IsZero() || time.Since(f.rotated) < afterlife {
@@ -206,7 +208,6 @@ func (w *follower) open(f *followed) error {
 		return err
 	}
 	f.f, f.missing = file, false
-	w.in.trouble("logs "+filepath.Base(f.path), nil)
 	if f.fresh {
 		return nil
 	}

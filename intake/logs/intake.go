@@ -175,7 +175,9 @@ type reader struct {
 	line    Line
 }
 
-func (in *Intake) reader(from origin) *reader { return &reader{in: in, from: from, parsers: map[Format]*Parser{}} }
+func (in *Intake) reader(from origin) *reader {
+	return &reader{in: in, from: from, parsers: map[Format]*Parser{}}
+}
 
 // future is by how much a clock may be ahead of ours.
 const future = time.Minute
