@@ -125,7 +125,7 @@ func (w *follower) last(f *followed) {
 
 func (f *followed) close() {
 	if f.f != nil {
-		f.f.Close()
+		_ = f.f.Close() // it was only read
 		f.f = nil
 	}
 }
@@ -204,8 +204,7 @@ func (w *follower) open(f *followed) error {
 		err = fmt.Errorf("%s is no regular file", f.path)
 	}
 	if err != nil {
-		file.Close()
-		return err
+		return errors.Join(err, file.Close())
 	}
 	f.f, f.missing = file, false
 	if f.fresh {

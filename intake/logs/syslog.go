@@ -34,7 +34,7 @@ func (in *Intake) listenSyslog(ctx context.Context) error {
 			in.udp, in.tcp = udp, tcp
 			return nil
 		}
-		udp.Close()
+		_ = udp.Close() // it is another port's turn
 		if last = err; !endsInZero(in.cfg.Listen) {
 			break
 		}
@@ -49,7 +49,7 @@ func endsInZero(address string) bool {
 
 // readUDP takes one message from each datagram.
 func (in *Intake) readUDP(ctx context.Context) {
-	stop := context.AfterFunc(ctx, func() { in.udp.Close() })
+	stop := context.AfterFunc(ctx, func() { _ = in.udp.Close() })
 	defer stop()
 	r := in.reader(fromSyslog)
 	buffer := make([]byte, 64<<10)
