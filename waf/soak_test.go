@@ -10,6 +10,7 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"net/netip"
+	"os"
 	"slices"
 	"strings"
 	"syscall"
@@ -31,7 +32,7 @@ var soakDays = flag.Int("soak.days", 1, "how many days the soak lasts, of 6,667 
 // naive oracle: the list of hits, and the list of what others put there.
 func TestSoak(t *testing.T) {
 	credentialsFromEnvironment(t)
-	benign := []string{"google.com", "example.org", "wikipedia.org", "bbc.co.uk", "kernel.org", "debian.org"}
+	benign := append([]string{"google.com", "example.org", "wikipedia.org", "bbc.co.uk", "kernel.org", "debian.org"}, benignNames(t)...)
 	synctest.Test(t, func(t *testing.T) {
 		s := newSoak(t, benign)
 		for day := range *soakDays {
@@ -39,6 +40,27 @@ func TestSoak(t *testing.T) {
 		}
 		s.report()
 	})
+}
+
+// benignNames are some thousands of real ones where the corpora are at hand: popular ones, those of the long tail, and
+// kinds that look generated.
+func benignNames(t *testing.T) (names []string) {
+	t.Helper()
+	for file, most := range map[string]int{
+		"benign_stable_multi_year": 2000, "benign_tranco_2026-08_sample": 1000, "benign_tail_com_net_org": 500, "hard_consonant_or_digit_mix": 300,
+		"hard_chinese_numeric": 200, "hard_adtech": 200, "hard_cdn_cloud_fullhost": 100, "hard_idn_punycode": 100,
+	} {
+		if _, err := os.Stat("../../shared/corpora/dev/" + file + ".tsv.gz"); err != nil {
+			t.Log("without the corpora the check of benign names is a short one: ", err)
+			return nil
+		}
+		all := column(t, "dev/"+file+".tsv.gz")
+		for i := range min(most, len(all)) {
+			names = append(names, all[i*len(all)/min(most, len(all))])
+		}
+	}
+	slices.Sort(names)
+	return slices.Compact(names)
 }
 
 const (
@@ -63,7 +85,7 @@ type soak struct {
 	gone    []string            // names that were blocked once
 	ticked  time.Time           // when the newest tick began: what expired since is not for it to know
 	benign  []string
-	n       struct{ hits, ticks, failed, faults, kills, foreign, throttled int }
+	n       struct{ hits, ticks, failed, faults, kills, foreign, throttled, benign int }
 }
 
 // soakJournal keeps the lists of the newest generations alone.
@@ -324,7 +346,17 @@ func (s *soak) tick() {
 	if s.life.left < 0 && s.life.left > -1e6 {
 		s.start(-1)
 	}
-	for _, name := range s.benign {
+	s.noneIsBlocked(benignPerTick)
+}
+
+// benignPerTick names are looked up at each tick, one after the other, and all of them at the end of each day.
+const benignPerTick = 40
+
+func (s *soak) noneIsBlocked(n int) {
+	s.Helper()
+	for range n {
+		name := s.benign[s.n.benign%len(s.benign)]
+		s.n.benign++
 		for _, referer := range []string{"https://" + name + "/", "https://www." + name + "/?u=https://" + s.lastName() + "/"} {
 			if sets := s.server.Match(waftest.Request{Referer: referer, Client: netip.MustParseAddr("91.198.174.192")}); len(sets) > 0 {
 				s.Fatalf("%s is blocked by %q", referer, sets)
@@ -343,6 +375,7 @@ func (s *soak) lastName() string {
 // compare holds the sets against the oracle, which knows nothing of plans: what is wanted, and what others put there.
 func (s *soak) compare(day int) {
 	s.Helper()
+	s.noneIsBlocked(len(s.benign))
 	want := map[string][]string{"v4": slices.Clone(s.foreign["v4"]), "v6": slices.Clone(s.foreign["v6"])}
 	active := map[string]bool{}
 	for _, h := range s.hits {
@@ -409,6 +442,7 @@ func (s *soak) report() {
 	if s.n.throttled > 0 {
 		s.Errorf("%d calls broke AWS's pace", s.n.throttled)
 	}
-	s.Logf("%d days: %d hits, %d ticks (%d with an error), %d calls, %d faults, %d kills, %d writes of others, %d generations",
-		*soakDays, s.n.hits, s.n.ticks, s.n.failed, len(calls), s.n.faults, s.n.kills, s.n.foreign, len(s.journal.generations))
+	s.Logf("%d days: %d hits, %d ticks (%d with an error), %d calls, %d faults, %d kills, %d writes of others, %d generations, %d look-ups of %d benign names",
+		*soakDays, s.n.hits, s.n.ticks, s.n.failed, len(calls), s.n.faults, s.n.kills, s.n.foreign, len(s.journal.generations),
+		s.n.benign, len(s.benign))
 }
