@@ -25,6 +25,7 @@ func (c *Corpus) DropMachineMade(ctx context.Context, s Schedule, progress func(
 		trusted[l.Source] = true
 	}
 	trusted[c.own] = true // the owner has looked
+	s.Runs = 1
 	halves := [2][]Labelled{}
 	for _, l := range c.Benign {
 		h := 0

@@ -92,20 +92,20 @@ func trainHeads(ctx context.Context, benign []string, families, leftOut []Family
 	generated := withShapes(taught(families), benign, r.Synthetic, r.Seed)
 	words := taught(slices.DeleteFunc(slices.Clone(leftOut), func(f Family) bool { return f.Kind != Wordlist }))
 	perEpoch := newSampler(r.Seed, benign, generated).perEpoch()
-	total, before := (r.Epochs+networkWork*r.Network.Epochs)*perEpoch, 0
+	regression := max(1, r.Runs) * r.Epochs * perEpoch
+	total, before := regression+networkWork*r.Network.Epochs*perEpoch, 0
 	work := func(times int) func(done, _ int) {
 		return func(done, _ int) { progress(before+times*done, total) }
 	}
-	first := newRegression(r.Schedule)
-	if err := first.train(ctx, benign, generated, work(1)); err != nil {
+	first, err := trainRegression(ctx, r.Schedule, false, benign, generated, work(1))
+	if err != nil {
 		return model, fmt.Errorf("train the regression: %w", err)
 	}
-	before = r.Epochs * perEpoch
+	before = regression
 	model.Linear = first.quantise()
 	if r.Network.Epochs > 0 {
 		second := newNetwork(r.Network)
-		err := second.train(ctx, benign, generated, work(networkWork))
-		if err != nil {
+		if err := second.train(ctx, benign, generated, work(networkWork)); err != nil {
 			return model, fmt.Errorf("train the network: %w", err)
 		}
 		if model.Network, err = second.quantise(); err != nil {
@@ -113,9 +113,8 @@ func trainHeads(ctx context.Context, benign []string, families, leftOut []Family
 		}
 	}
 	if r.WordBits > 0 && len(words) > 0 {
-		third := newRegression(r.wordSchedule())
-		third.long = true
-		if err := third.train(ctx, benign, words, func(int, int) {}); err != nil {
+		third, err := trainRegression(ctx, r.wordSchedule(), true, benign, words, func(int, int) {})
+		if err != nil {
 			return model, fmt.Errorf("train the head for words: %w", err)
 		}
 		head := third.quantise()

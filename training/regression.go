@@ -19,12 +19,20 @@ type Schedule struct {
 	Epochs int     // passes over the benign names, each beside as many generated ones
 	Rate   float32 // of AdaGrad at the start; it falls to nothing in a straight line
 	Batch  int     // names between two updates
+	Runs   int     // whose weights are averaged, each with draws of its own; 0 is 1
 }
 
 // String is the schedule in a line.
 func (s Schedule) String() string {
-	return fmt.Sprintf("n-grams of 1 to %d characters hashed to %d bits, %d lexical bins, 8-bit weights; AdaGrad at %g, batches of %d, %d epochs",
-		features.MaxGram, s.Bits, features.NumBins, s.Rate, s.Batch, s.Epochs)
+	return fmt.Sprintf("n-grams of 1 to %d characters hashed to %d bits, %d lexical bins, 8-bit weights; AdaGrad at %g, batches of %d, %d epochs%s",
+		features.MaxGram, s.Bits, features.NumBins, s.Rate, s.Batch, s.Epochs, s.averaged())
+}
+
+func (s Schedule) averaged() string {
+	if s.Runs > 1 {
+		return fmt.Sprintf(", the mean of %d runs", s.Runs)
+	}
+	return ""
 }
 
 // Validate refuses values that no training can have.
@@ -38,6 +46,8 @@ func (s Schedule) Validate() error {
 		return fmt.Errorf("rate %v: want above 0 and at most 10", s.Rate)
 	case s.Batch < 1 || s.Batch > 1<<16:
 		return fmt.Errorf("batch %d: want 1 to 65536", s.Batch)
+	case s.Runs < 0 || s.Runs > 20:
+		return fmt.Errorf("runs %d: want 1 to 20", s.Runs)
 	}
 	return nil
 }
@@ -62,6 +72,36 @@ type sample struct {
 type example struct {
 	label     string
 	generated bool
+}
+
+// trainRegression trains a regression, as often as its schedule says: the mean of several has the same inputs and takes no longer,
+// and errs less, as each has learned its own noise of the far tail.
+func trainRegression(ctx context.Context, s Schedule, long bool, benign []string, families [][]string, progress func(done, total int)) (*regression, error) {
+	runs := max(1, s.Runs)
+	var mean *regression
+	for run := range runs {
+		r := newRegression(s)
+		r.long = long
+		r.Seed += uint64(run) << 32
+		if err := r.train(ctx, benign, families, func(done, total int) { progress(run*total+done, runs*total) }); err != nil {
+			return nil, err
+		}
+		if mean == nil {
+			mean = r
+			continue
+		}
+		mean.bias += r.bias
+		for i, w := range r.weights {
+			mean.weights[i] += w
+		}
+	}
+	if runs > 1 {
+		mean.bias /= float32(runs)
+		for i := range mean.weights {
+			mean.weights[i] /= float32(runs)
+		}
+	}
+	return mean, nil
 }
 
 func newRegression(s Schedule) *regression {

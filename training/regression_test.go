@@ -110,3 +110,30 @@ func TestAFamilyIsDealtOutBeforeANameComesAgain(t *testing.T) {
 		}
 	}
 }
+
+func TestRunsAreAveraged(t *testing.T) {
+	c := smallCorpus()
+	train := func(s Schedule) *regression {
+		r, err := trainRegression(context.Background(), s, false, labelsOf(c.Benign), taught(c.Families), noProgress)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return r
+	}
+	one, other, both := smallSchedule, smallSchedule, smallSchedule
+	other.Seed += 1 << 32
+	both.Runs = 2
+	a, b, mean := train(one), train(other), train(both)
+	differ := 0
+	for i, w := range mean.weights {
+		if want := (a.weights[i] + b.weights[i]) / 2; w != want {
+			t.Fatalf("weight %d is %v, want the mean of the runs, %v", i, w, want)
+		}
+		if a.weights[i] != b.weights[i] {
+			differ++
+		}
+	}
+	if differ == 0 {
+		t.Error("both runs made the same draws")
+	}
+}

@@ -28,6 +28,7 @@ type lesson struct {
 	Epochs    int     `default:"4" help:"Passes over the benign names."`
 	Rate      float32 `default:"0.1" help:"Learning rate."`
 	Batch     int     `default:"256" help:"Names between two updates."`
+	Runs      int     `default:"1" help:"Regressions of each head whose weights are averaged: more take longer to train, not to score."`
 	Synthetic float64 `default:"0.45" help:"Share of the generated names that are synthetic shapes and no family's: they stand for families that nobody has seen."`
 	KeepAll   bool    `help:"Learn also from benign names that look generated; by default those of sources that are not clean are left out."`
 
@@ -45,7 +46,7 @@ type lesson struct {
 
 func (l *lesson) recipe() (training.Recipe, error) {
 	recipe := training.Recipe{
-		Schedule: training.Schedule{Seed: l.Seed, Bits: l.Bits, Epochs: l.Epochs, Rate: l.Rate, Batch: l.Batch},
+		Schedule: training.Schedule{Seed: l.Seed, Bits: l.Bits, Epochs: l.Epochs, Rate: l.Rate, Batch: l.Batch, Runs: l.Runs},
 		Network: training.NetworkSchedule{
 			Seed: l.Seed, Filters: l.Filters, Dense: l.Dense, Dropout: l.Dropout,
 			Epochs: l.NetworkEpochs, Rate: l.NetworkRate, Batch: l.NetworkBatch,
