@@ -64,8 +64,9 @@ func TestAClientIsAHitOnceTheSequentialTestIsSure(t *testing.T) {
 	}
 	f(3, 0, 0, false) // three could be a reader of the worst audience: 1 in 750,000
 	f(4, 0, 0, true)
-	f(0, 4, 0, true)
-	f(4, 0, 1, false)
+	f(0, 3, 0, false) // a higher tail speaks for a generator less
+	f(0, 5, 0, true)
+	f(4, 0, 2, false)
 	f(5, 0, 1, true)
 	f(5, 0, 2, true)
 	f(5, 0, 4, false)
