@@ -182,10 +182,10 @@ func (r *referee) kill() {
 	eventually(r.t, "the sidecar is gone", func() bool { return !accepts(r.listen) })
 }
 
-// accuse has several clients send a generated name, until it is a current hit.
+// accuse has several clients send a generated name among others, as a bot does, until it is a current hit.
 func (r *referee) accuse(referer string) {
 	r.t.Helper()
-	ask := func(client string) int {
+	ask := func(client, referer string) int {
 		request, err := http.NewRequest(http.MethodGet, "http://"+r.listen+"/v1/check", nil)
 		if err != nil {
 			r.t.Fatal(err)
@@ -201,12 +201,18 @@ func (r *referee) accuse(referer string) {
 	}
 	eventually(r.t, referer+" is a current hit", func() bool {
 		for _, client := range []string{"81.2.69.142", "89.160.20.112", "175.16.199.1"} {
-			if ask(client) == http.StatusForbidden {
-				return true
+			for _, other := range otherGenerated {
+				ask(client, "http://"+other+"/")
 			}
+			ask(client, referer)
 		}
-		return false
+		return ask("81.187.0.1", referer) == http.StatusForbidden // whom nothing else is known of
 	})
+}
+
+var otherGenerated = []string{
+	"kpqejvnusacc.com", "ykdfjtmathdqxz.org", "ihsnwksqedhbvrt.com", "wbocvdsgcyoqsqaocb.eu", "2q635z19iaygjohfyd31931w61.net",
+	"lbvkjijhuwwkdulfcuxsutvwuoob.org", "hnztkrkmarqrshihixsctonvo.ru", "ddmbplvukxfwcfvpjyje.info",
 }
 
 // requests is how many requests it has judged that came in by this way.
