@@ -28,7 +28,7 @@ type shard struct {
 // maxShards is enough for 16 cores to hardly ever meet: a place is filled in about 10 ns.
 const maxShards = 16
 
-// NewQueue returns a Queue with room for at least size sightings, all allocated now (size × 80 bytes × 2).
+// NewQueue returns a Queue with room for at least size sightings, all allocated now (size × 88 bytes × 2).
 func NewQueue(size int) *Queue {
 	size = max(size, 1)
 	n := 1

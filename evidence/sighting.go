@@ -3,7 +3,9 @@
 package evidence
 
 import (
+	"bytes"
 	"net/netip"
+	"strings"
 
 	"referee/classifier"
 )
@@ -30,4 +32,32 @@ type Sighting struct {
 	// Labelled: the owner labelled the name dga and the model does not flag it. It is remembered whatever its tail, which
 	// stays what the model said.
 	Labelled bool
+
+	// Example is what the request said, of some of those that are flagged; nil else.
+	Example *Example
+}
+
+// MaxExample bounds each part of an Example, in bytes.
+const MaxExample = 256
+
+// Example is what one request of a flagged name said, cut off at MaxExample bytes each: hostile bytes, not always UTF-8, to
+// be escaped wherever they are shown. It does not change once it is made.
+type Example struct {
+	Referer string
+	Agent   string // the User-Agent header
+	Path    string // without the query, where the owner's users have their secrets
+}
+
+// NewExample copies what is kept of a request: one allocation for the text, one for the Example.
+func NewExample(referer, agent, target []byte) *Example {
+	path, _, _ := bytes.Cut(target[:min(len(target), MaxExample)], []byte("?"))
+	referer, agent = referer[:min(len(referer), MaxExample)], agent[:min(len(agent), MaxExample)]
+	var text strings.Builder
+	text.Grow(len(referer) + len(agent) + len(path))
+	for _, part := range [][]byte{referer, agent, path} {
+		text.Write(part)
+	}
+	all := text.String()
+	r, a := len(referer), len(referer)+len(agent)
+	return &Example{Referer: all[:r], Agent: all[r:a], Path: all[a:]}
 }

@@ -61,6 +61,7 @@ type Judge struct {
 	now      func() time.Time
 	log      *slog.Logger
 	panics   throttle
+	examples allowance
 	parsers  sync.Pool // of *features.Parser
 	counts   counts
 	traffic  *traffic
@@ -119,7 +120,8 @@ func (r *Request) seen(now time.Time) time.Time {
 // Of a Blocked request a Sighting is offered only where its own Referer is flagged: who merely shares the address must not
 // renew the block. Of a Session one is offered even without a name, now and then.
 //
-// It does not allocate for names in the cache, never blocks, and makes no system call. What panics inside is recovered and
+// It does not allocate for names in the cache, but for the example of a flagged request a few times a second; it never blocks,
+// and makes no system call. What panics inside is recovered and
 // counted, and the zero Judgement returned: the request goes on.
 func (j *Judge) Judge(via Via, r Request) (out Judgement) {
 	defer func() {
@@ -170,6 +172,10 @@ func (j *Judge) Judge(via Via, r Request) (out Judgement) {
 			j.vouch(client, r.seen(now))
 		}
 	case !r.Blocked || out.Verdict == policy.DGA:
+		var example *evidence.Example
+		if out.Verdict == policy.DGA && j.examples.allows(now) {
+			example = evidence.NewExample(r.Referer, r.Agent, r.Path)
+		}
 		j.offer(evidence.Sighting{
 			Result:  out.Result,
 			Client:  client,
@@ -181,6 +187,7 @@ func (j *Judge) Judge(via Via, r Request) (out Judgement) {
 			Session: r.Session,
 			// What no score flags is flagged by its label.
 			Labelled: out.Verdict == policy.DGA && (out.Result.Abstain || out.Result.Tail > s.Policy.Threshold()),
+			Example:  example,
 		})
 	}
 	if s.Block {
@@ -232,4 +239,19 @@ type throttle struct{ next atomic.Int64 }
 func (t *throttle) allows(now time.Time) bool {
 	n := t.next.Load()
 	return now.UnixNano() >= n && t.next.CompareAndSwap(n, now.Add(time.Minute).UnixNano())
+}
+
+// Of examples, 20 a second tell the owner what an attack looks like, and as many at once what a burst did.
+const (
+	exampleEvery = time.Second / 20
+	exampleBurst = 20 * exampleEvery
+)
+
+// allowance lets something happen so often in a second that a flood costs the request path nothing: the generic cell rate
+// algorithm (ITU-T I.371), one word long.
+type allowance struct{ next atomic.Int64 }
+
+func (a *allowance) allows(now time.Time) bool {
+	n, at := a.next.Load(), now.UnixNano()
+	return n < at+int64(exampleBurst) && a.next.CompareAndSwap(n, max(n, at)+int64(exampleEvery))
 }

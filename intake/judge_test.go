@@ -2,6 +2,7 @@ package intake
 
 import (
 	"net/netip"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -55,12 +56,13 @@ func TestWhatIsSeenGoesToTheQueue(t *testing.T) {
 	dga := fix.Judge.Judge(ViaCheck, Request{Referer: []byte("https://" + dgaDomain + "/"), Client: stranger}).Result
 	google := fix.snapshot.Cache.Judge(features.Name{Host: "google.com", Domain: "google.com", Label: "google"})
 	at := fix.now.UnixNano()
+	example := &evidence.Example{Referer: "https://" + dgaDomain + "/"}
 	want := []evidence.Sighting{
-		{Result: dga, Client: stranger, Time: at},
+		{Result: dga, Client: stranger, Time: at, Example: example},
 		{Result: google, Client: stranger, Time: at, Exempt: true},
-		{Result: dga, Time: at},
-		{Result: dga, Time: at},
-		{Result: dga, Client: stranger, Time: at},
+		{Result: dga, Time: at, Example: example},
+		{Result: dga, Time: at, Example: example},
+		{Result: dga, Client: stranger, Time: at, Example: example},
 	}
 	// The shards of the queue keep no order between them.
 	byContent := cmpopts.SortSlices(func(a, b evidence.Sighting) bool {
@@ -241,5 +243,51 @@ func TestASightingSaysTheShapeOfAgentAndPath(t *testing.T) {
 	got := fix.queue.Drain(nil)[0]
 	if got.Agent != evidence.AgentShape([]byte("curl/8.6")) || got.Path != evidence.PathShape([]byte("/login")) {
 		t.Errorf("got %+v", got)
+	}
+}
+
+func TestSomeFlaggedSightingsHaveAnExampleOfTheRequest(t *testing.T) {
+	fix := newFixture(t)
+	long := strings.Repeat("\xffx", 1000)
+	referer := []byte("https://" + dgaDomain + "/" + long)
+	agent, path := []byte("curl/8.5.0 "+long), []byte("/reset?token=secret")
+	request := Request{Referer: referer, Agent: agent, Path: path, Client: stranger}
+	fix.Judge.Judge(ViaCheck, request)
+	fix.Judge.Judge(ViaCheck, Request{Referer: []byte("https://" + benignDomain + "/"), Client: stranger})
+	want := evidence.Example{Referer: string(referer[:256]), Agent: string(agent[:256]), Path: "/reset"}
+	clear(referer) // the caller's again
+	clear(agent)
+	seen := fix.queue.Drain(nil)
+	slices.SortFunc(seen, func(a, b evidence.Sighting) int { return strings.Compare(a.Result.Domain, b.Result.Domain) })
+	for _, s := range seen {
+		switch {
+		case s.Result.Domain == dgaDomain && (s.Example == nil || *s.Example != want):
+			t.Errorf("got %+v, want %+v", s.Example, want)
+		case s.Result.Domain != dgaDomain && s.Example != nil:
+			t.Errorf("%s is not flagged and has an example", s.Result.Domain)
+		}
+	}
+
+	count := func(requests int) (n int) {
+		for range requests {
+			fix.Judge.Judge(ViaCheck, Request{Referer: []byte("https://" + dgaDomain + "/"), Client: stranger})
+		}
+		for _, s := range fix.queue.Drain(nil) {
+			if s.Example != nil {
+				n++
+			}
+		}
+		return n
+	}
+	if n := count(100); n != 19 {
+		t.Errorf("a burst leaves %d examples after the first one, want 19", n)
+	}
+	fix.now = fix.now.Add(100 * time.Millisecond)
+	if n := count(100); n != 2 {
+		t.Errorf("100 ms later there are %d more, want 2", n)
+	}
+	fix.now = fix.now.Add(time.Hour)
+	if n := count(100); n != 20 {
+		t.Errorf("an hour later there are %d more, want 20", n)
 	}
 }

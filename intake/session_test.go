@@ -126,13 +126,14 @@ func TestOfBlockedRequestsOnlyTheFlaggedAreOffered(t *testing.T) {
 	f("", 0)
 }
 
+// Of ordinary names: each minute a flagged request leaves an example, which is allocated.
 func TestAJudgementOfASessionDoesNotAllocate(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector allocates")
 	}
 	fix := withSession(t, "127.0.0.0/8")
 	peer, value := netip.MustParseAddr("127.0.0.1"), []byte("1")
-	for _, referer := range []string{"https://" + dgaDomain + "/", "https://shop.example.com/", ""} {
+	for _, referer := range []string{"https://" + benignDomain + "/", "https://shop.example.com/", ""} {
 		r := Request{Referer: []byte(referer), Client: stranger}
 		judge := func() {
 			r.Session = fix.sessionHeader(peer) != nil && isSession(value)

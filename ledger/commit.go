@@ -51,7 +51,7 @@ func (l *Ledger) prepare(ctx context.Context) error {
 		dropRow: prepare(`DELETE FROM evidence WHERE kind = ? AND key = ?`),
 		addCount: prepare(`INSERT INTO hours (hour, counter, count) VALUES (?, ?, ?)
 			ON CONFLICT (hour, counter) DO UPDATE SET count = count + excluded.count`),
-		addFlagged:  prepare(`INSERT INTO flagged (time, domain, client, score, tail) VALUES (?, ?, ?, ?, ?)`),
+		addFlagged:  prepare(`INSERT INTO flagged (time, domain, client, score, tail, referer, agent, path) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`),
 		trimFlagged: prepare(`DELETE FROM flagged WHERE id <= (SELECT max(id) FROM flagged) - ?`),
 		addSaved: prepare(`INSERT INTO saved (domain, first, last, sightings, score, tail) VALUES (?, ?, ?, ?, ?, ?)
 			ON CONFLICT (domain) DO UPDATE SET first = min(first, excluded.first), last = max(last, excluded.last),
@@ -173,7 +173,11 @@ func (c *commit) flagged(sightings []evidence.Sighting, lim limits) error {
 			continue
 		}
 		kept++
-		_, err := add(s.Time, s.Result.Domain, addressKey(s.Client), float64(s.Result.Score), float64(s.Result.Tail))
+		var referer, agent, path []byte // nil: NULL, there is no example
+		if e := s.Example; e != nil {
+			referer, agent, path = []byte(e.Referer), []byte(e.Agent), []byte(e.Path)
+		}
+		_, err := add(s.Time, s.Result.Domain, addressKey(s.Client), float64(s.Result.Score), float64(s.Result.Tail), referer, agent, path)
 		if err != nil {
 			return err
 		}

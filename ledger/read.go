@@ -7,11 +7,9 @@ import (
 	"encoding/json"
 	"fmt"
 	"iter"
-	"net/netip"
 	"slices"
 	"time"
 
-	"referee/classifier"
 	"referee/evidence"
 	"referee/policy"
 )
@@ -152,36 +150,6 @@ func (l *Ledger) Hours(ctx context.Context, since time.Time) ([]Hour, error) {
 	return hours, err
 }
 
-// FlaggedSightings returns at most limit of the kept sightings of flagged names, the newest first: those of one domain,
-// or of the clients in one prefix, or of both; an empty domain and the zero prefix leave that open.
-func (l *Ledger) FlaggedSightings(ctx context.Context, domain string, clients netip.Prefix, limit int) ([]evidence.Sighting, error) {
-	query := `SELECT time, domain, client, score, tail FROM flagged`
-	var args []any
-	where := " WHERE"
-	if domain != "" {
-		query += where + " domain = ?"
-		args = append(args, domain)
-		where = " AND"
-	}
-	if clients.IsValid() {
-		first, last := addressRange(clients)
-		query += where + " client BETWEEN ? AND ?"
-		args = append(args, first, last)
-	}
-	return collect(ctx, l, "read the flagged sightings", func(rows *sql.Rows) (s evidence.Sighting, err error) {
-		var client []byte
-		var score, tail float64
-		if err := rows.Scan(&s.Time, &s.Result.Domain, &client, &score, &tail); err != nil {
-			return s, err
-		}
-		s.Result = classifier.Result{Domain: s.Result.Domain, Score: float32(score), Tail: float32(tail)}
-		if a, ok := netip.AddrFromSlice(client); ok {
-			s.Client = a.Unmap()
-		}
-		return s, nil
-	}, query+" ORDER BY id DESC LIMIT ?", append(args, sqlLimit(limit))...)
-}
-
 // Saved is a name that scored like a generated one and was let be, because a never-block list holds it.
 type Saved struct {
 	Domain      string
@@ -202,19 +170,6 @@ func (l *Ledger) SavedNames(ctx context.Context, since time.Time) ([]Saved, erro
 		s.Score, s.Tail = float32(score), float32(tail)
 		return s, nil
 	}, `SELECT domain, first, last, sightings, score, tail FROM saved WHERE last >= ? ORDER BY sightings DESC, domain`, nanos(since))
-}
-
-// addressRange returns the first and the last addressKey in a prefix.
-func addressRange(p netip.Prefix) (first, last []byte) {
-	first = addressKey(p.Masked().Addr())
-	last = slices.Clone(first)
-	host := p.Addr().BitLen() - p.Bits() // the low bits, free to vary
-	for i := len(last) - 1; host > 0; i-- {
-		n := min(host, 8)
-		last[i] |= 1<<n - 1
-		host -= n
-	}
-	return first, last
 }
 
 // sqlLimit is a LIMIT: negative means none.
