@@ -15,7 +15,7 @@ DEV_SETS := benign_stable_multi_year benign_tail_com_net_org benign_tail_fr_2017
   hard_shortener_vanity dga_known_families_unseen dga_unseen_families
 DEV_LISTS = $(foreach set,$(DEV_SETS),--set $(set)=$(CORPUS)/dev/$(set).tsv.gz)
 
-.PHONY: help run build test race lint format bench bench-lists model evaluate folds compare never-block test-caddy soak soak-ingress slow replay bench-scan bench-scan-memory clean
+.PHONY: help run build test race lint format bench bench-lists model evaluate folds compare never-block test-caddy soak soak-ingress slow simulate replay bench-scan bench-scan-memory clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -87,6 +87,10 @@ bench-scan: ## lines/s per CPU second of referee scan, beside wc -l and awk on t
 
 bench-scan-memory: ## resident memory of referee scan over 10 GB through a pipe (some minutes)
 	$(GO) test ./scan -run TestMemoryStaysFlat -scan.gigabytes=10 -count=1 -v -timeout 2h
+
+simulate: build ## play people and attacks against the evidence rules, and write docs/simulation.md (some ten minutes)
+	$(BIN)/referee-train simulate --families $(CORPUS)/families.tsv $(DEV_LISTS) \
+	  --set hard_chinese_numeric=$(CORPUS)/dev/hard_chinese_numeric.tsv.gz --out docs/simulation.md
 
 replay: ## replay real Referers beside a planted attack, and list what is flagged and caught
 	$(GO) test ./cmd/referee -run RealReferers -count=1 -v

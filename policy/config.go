@@ -36,6 +36,7 @@ type NameRule struct {
 	MinNetworks  int           `yaml:"min-networks" default:"2" help:"Distinct client networks (/24, /48) that sent it within the window: at least 2, so that nobody alone can have a name blocked."`
 	MinSightings int           `yaml:"min-sightings" default:"3" help:"Requests that carried it."`
 	MinSuspects  int           `yaml:"min-suspects" default:"2" help:"Distinct networks, and more than half of all that sent it, whose client sent other flagged names too, or is part of an attack: the readers of a site with an odd name did not. 0 asks for none."`
+	MaxReaders   int           `yaml:"max-readers" default:"5" help:"Distinct networks, at most, that sent it and have nothing else against them: whom a block of the name would hit. So nobody can have somebody's name blocked that has readers."`
 	Crowd        int           `yaml:"crowd" default:"20"       help:"A name that this many networks sent is an audience's, and counts against nobody, if their clients have nothing else against them and differ in their browsers and hours. 0 knows no audiences."`
 	TTL          time.Duration `yaml:"ttl" default:"168h" help:"How long it stays blocked after it was last seen."`
 	TTLCap       time.Duration `yaml:"ttl-cap" default:"672h" help:"How long at most: a name that comes back after it expired stays twice as long each time, up to this. 0 doubles nothing."`
@@ -89,11 +90,11 @@ func (c Config) Validate() error {
 		errs = append(errs, fmt.Errorf("client.min-share: %v is not a share from 0 to below 1; the default is 0.5", s))
 	}
 	for key, n := range map[string]int{
-		"name.min-suspects": c.Name.MinSuspects, "name.crowd": c.Name.Crowd,
+		"name.min-suspects": c.Name.MinSuspects, "name.max-readers": c.Name.MaxReaders, "name.crowd": c.Name.Crowd,
 		"cohort.min-flagged": c.Cohort.MinFlagged, "cohort.min-clients": c.Cohort.MinClients,
 	} {
 		if n < 0 {
-			errs = append(errs, fmt.Errorf("%s: %d is negative; 0 turns the rule off", key, n))
+			errs = append(errs, fmt.Errorf("%s: %d is negative; use 0 or more", key, n))
 		}
 	}
 	if n := c.Name.Crowd; n > 0 && n < minCrowd {

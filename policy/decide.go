@@ -43,20 +43,15 @@ const (
 // The ttl is the rule's, doubled each time that a hit comes back after it expired, up to the rule's cap.
 //
 // Enough evidence, of a name: it is flagged (its tail is at most Threshold, or the owner labelled it dga), min-sightings
-// requests carried it, they came from min-networks distinct networks, and, unless it is labelled, in min-suspects of these and
-// in more than half the client is suspicious for other names too, or part of an attack. Of a client: it sent min-flagged distinct
-// flagged names, more than min-share of its distinct external names are flagged, and Wald's test says so; exempt names, and
+// requests carried it, they came from min-networks distinct networks, and, unless it is labelled, in min-suspects of these, in
+// more than half, and in all but max-readers the client is suspicious for other names too, or part of an attack. Of a client: it
+// sent min-flagged distinct flagged names, more than min-share of its distinct external names are flagged, and Wald's test says so; exempt names, and
 // names that are an audience's, count as external and not as flagged. Of a client that is part of an attack (Attacks) one
 // flagged name is enough, and no test. A hit is exempt too when the labels that it rested on are gone, or when what the owner
 // labelled benign leaves too little.
 func (p *Policy) Decide(active *Hits, st *evidence.State, now time.Time) (*Hits, []Decision) {
 	d := decider{p: p, st: st, now: now, active: active, renewed: map[string]bool{}, hits: make([]*Hit, 0, active.Len()+16)}
-	d.attacks = p.Attacks(st)
-	d.cohorts = make(map[cohort]*Attack, len(d.attacks))
-	for i := range d.attacks {
-		a := &d.attacks[i]
-		d.cohorts[cohort{a.Network, a.Agent, a.Path}] = a
-	}
+	d.join(p.Attacks(st))
 	for n := range st.Names() {
 		d.name(n)
 	}
@@ -83,8 +78,7 @@ func (p *Policy) Decide(active *Hits, st *evidence.State, now time.Time) (*Hits,
 type decider struct {
 	p         *Policy
 	st        *evidence.State
-	attacks   []Attack
-	cohorts   map[cohort]*Attack
+	attacks   map[cohort]*Attack
 	now       time.Time
 	active    *Hits
 	renewed   map[string]bool // keys of the active hits that are extended
@@ -104,28 +98,54 @@ func (d *decider) name(n *evidence.Name) {
 	if !d.matters(old, n.Last, d.p.ttl(KindName, returns)) || d.p.Exempts(nameOf(n.Domain)) != NotExempt {
 		return
 	}
-	var witnesses []string
+	var why string
 	if rule.MinSuspects > 0 && d.p.says(n.Domain) != SaysDGA {
-		suspects, asked := d.p.suspects(d.st, n, func(c *evidence.Client) bool { return d.attack(c) != nil })
-		if suspects < rule.MinSuspects || 2*suspects <= asked {
+		suspects, readers := d.witnesses(n)
+		if suspects < rule.MinSuspects || float64(suspects) <= readers || readers > float64(rule.MaxReaders) {
 			return
 		}
-		witnesses = []string{fmt.Sprintf("in %d of %d networks asked the client is a suspect for other names too", suspects, asked)}
+		why = fmt.Sprintf("in %d networks the client is a suspect for other names too, in %.0f not", suspects, readers)
 	}
 	h := d.p.nameHit(n)
-	h.Reasons = append(h.Reasons, witnesses...)
+	if why != "" {
+		h.Reasons = append(h.Reasons, why)
+	}
 	d.add(h, old, returns)
+}
+
+// witnesses counts the networks of a name whose client is suspicious for other names too, or part of an attack, in the sample;
+// and estimates in how many of all the client is neither.
+func (d *decider) witnesses(n *evidence.Name) (suspects int, readers float64) {
+	suspects, asked := d.p.suspects(d.st, n, func(c *evidence.Client) bool { return d.attack(c) != nil })
+	return suspects, n.Networks.Estimate(asked - suspects)
+}
+
+// join makes the clients of these attacks known by their cohorts.
+func (d *decider) join(attacks []Attack) {
+	d.attacks = make(map[cohort]*Attack, len(attacks))
+	for i := range attacks {
+		a := &attacks[i]
+		d.attacks[cohort{a.Network, a.Agent, a.Path}] = a
+	}
+}
+
+// minFlagged is how many flagged names are asked for of a client.
+func (d *decider) minFlagged(c *evidence.Client) int {
+	if d.attack(c) != nil {
+		return 1
+	}
+	return d.p.cfg.Client.MinFlagged
 }
 
 // attack is the attack that a client is part of by its last interesting request, or nil.
 func (d *decider) attack(c *evidence.Client) *Attack {
-	if len(d.cohorts) == 0 {
+	if len(d.attacks) == 0 {
 		return nil
 	}
-	if a := d.cohorts[cohort{evidence.NetworkPrefix(c.Prefix.Addr()), c.Agent, c.Path}]; a != nil {
+	if a := d.attacks[cohort{evidence.NetworkPrefix(c.Prefix.Addr()), c.Agent, c.Path}]; a != nil {
 		return a
 	}
-	return d.cohorts[cohort{agent: c.Agent, path: c.Path}]
+	return d.attacks[cohort{agent: c.Agent, path: c.Path}]
 }
 
 // client decides about one client, as name does.
@@ -137,11 +157,7 @@ func (d *decider) client(c *evidence.Client) {
 		return
 	}
 	items := c.Names.Items()
-	attack := d.attack(c)
-	minFlagged := d.p.cfg.Client.MinFlagged
-	if attack != nil {
-		minFlagged = 1
-	}
+	attack, minFlagged := d.attack(c), d.minFlagged(c)
 	enough := func(flagged int) bool { return flagged >= minFlagged && d.p.mostly(flagged, len(items)) }
 	suspicious, last := 0, uint32(0)
 	for _, it := range items {

@@ -15,7 +15,7 @@ import (
 // shipped are all rules as the program has them by default.
 func shipped() Config {
 	c := defaults()
-	c.Name.MinSuspects, c.Name.Crowd = 2, 20
+	c.Name.MinSuspects, c.Name.MaxReaders, c.Name.Crowd = 2, 5, 20
 	c.Client.Alpha, c.Client.Beta = 1e-6, 0.05
 	c.Cohort = CohortRule{MinFlagged: 10, MinClients: 5}
 	return c
@@ -129,7 +129,9 @@ func TestANameOfSuspectsIsAHit(t *testing.T) {
 	f(1, 1, false)
 	f(3, 2, true)
 	f(3, 3, false)
-	f(20, 30, false)
+	f(20, 5, true)
+	f(20, 6, false)   // it has readers
+	f(500, 20, false) // however many suspects send it
 }
 
 // audienceOf has readers of many kinds send a name over a day.

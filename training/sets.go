@@ -74,6 +74,9 @@ func Known(info classifier.Info) []string {
 	return names
 }
 
+// Group says where a family counts that a model knows or not: "known random", "unseen wordlist" and the like.
+func (k Kinds) Group(family string, known []string) string { return group(family, k[family], known) }
+
 // group says where a family counts. Simulated families stand apart: they are not malware.
 func group(family, kind string, known []string) string {
 	seen, how := "unseen", "random"

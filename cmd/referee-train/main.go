@@ -34,6 +34,7 @@ type commandLine struct {
 	Train      trainCommand      `cmd:"" help:"Train a model on lists of names, calibrate it, and write its card."`
 	Evaluate   evaluateCommand   `cmd:"" help:"Measure a model on sets of names: what it finds, by family and length, and whom it flags by mistake."`
 	Compare    compareCommand    `cmd:"" help:"The gate for replacing a model: fails if a new one is worse than an old one beyond chance."`
+	Simulate   simulateCommand   `cmd:"" help:"Play traffic against the evidence rules: how often people would be blocked, and how soon an attack is."`
 	NeverBlock neverBlockCommand `cmd:"" help:"Make the never-block filter of popular names that the sidecar embeds."`
 	Version    versionCommand    `cmd:"" help:"Print the version."`
 }

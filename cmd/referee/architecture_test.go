@@ -25,13 +25,14 @@ var arrows = map[string][]string{
 	"alert":             {},
 	"sidecar":           {"alert", "features", "classifier", "evidence", "policy", "waf", "ledger", "report", "intake", "intake/logs"},
 	"scan":              {"intake", "intake/logs", "report", "ledger", "policy", "evidence", "classifier", "features"},
+	"simulation":        {"policy", "evidence", "classifier"},
 	"training":          {"features", "classifier", "training/shapes"},
 	"training/shapes":   {},
 	"deploy/examples":   {},
 	"training/fetch":    {"training"},
 	"demo":              {"sidecar", "report", "waf", "waf/waftest", "training/shapes"},
 	"cmd/referee":       {"alert", "features", "classifier", "evidence", "policy", "intake", "intake/logs", "scan", "waf", "ledger", "report", "sidecar", "demo"},
-	"cmd/referee-train": {"features", "classifier", "policy", "training", "training/shapes", "training/fetch"},
+	"cmd/referee-train": {"features", "classifier", "evidence", "policy", "simulation", "training", "training/shapes", "training/fetch"},
 }
 
 type goPackage struct {
