@@ -1,23 +1,36 @@
 package scan
 
 import (
-	"bytes"
+	"bufio"
+	"os"
+	"path/filepath"
 	"testing"
 )
 
 func BenchmarkScan(b *testing.B) {
 	const lines = 1_000_000
-	traffic := newTraffic(1)
-	var log []byte
-	for range lines {
-		log = traffic.line(log)
+	file := filepath.Join(b.TempDir(), "access.log")
+	f, err := os.Create(file)
+	if err != nil {
+		b.Fatal(err)
 	}
-	b.SetBytes(int64(len(log)))
+	w := bufio.NewWriter(f)
+	traffic := newTraffic(1)
+	var line []byte
+	size := 0
+	for range lines {
+		line = traffic.line(line[:0])
+		size += len(line)
+		w.Write(line)
+	}
+	if err := w.Flush(); err != nil {
+		b.Fatal(err)
+	}
+	f.Close()
+	b.SetBytes(int64(size))
 	b.ReportAllocs()
 	for b.Loop() {
-		o := options(b)
-		o.Stdin = bytes.NewReader(log)
-		r, err := Run(b.Context(), o, []string{"-"})
+		r, err := Run(b.Context(), options(b), []string{file})
 		if err != nil || r.Lines != lines {
 			b.Fatal(r.Lines, err)
 		}
