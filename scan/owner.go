@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"math"
 	"runtime"
 	"slices"
@@ -41,9 +42,12 @@ type owner struct {
 	decided int64 // when the last one was
 	since   int   // sightings since then
 	hits    *policy.Hits
-	flagged []evidence.Sighting
-	hours   map[int64]*counted
-	lows    lows
+	// extended are the last extensions of active hits, by key. They go to the ledger at the end alone: live each is history, but
+	// over months of logs they would fill its memory, and a report shows the last one.
+	extended map[string]policy.Decision
+	flagged  []evidence.Sighting
+	hours    map[int64]*counted
+	lows     lows
 
 	result Result
 	why    map[error]*Unread
@@ -57,7 +61,7 @@ func newOwner(o Options, saved *savedState) (*owner, error) {
 		return nil, fmt.Errorf("scan: %w", err)
 	}
 	w := &owner{
-		o: o, ledger: l, saved: saved, cache: classifier.NewCache(o.Model, o.Cache), hours: map[int64]*counted{}, why: map[error]*Unread{},
+		o: o, ledger: l, saved: saved, cache: classifier.NewCache(o.Model, o.Cache), hours: map[int64]*counted{}, extended: map[string]policy.Decision{}, why: map[error]*Unread{},
 		// A name or a client is forgotten a window after it was last seen: a hundredth of it makes no difference.
 		every: max(int64(o.Evidence.Window)/100, int64(time.Second)), lows: newLows(),
 	}
@@ -322,6 +326,7 @@ func (w *owner) decide() {
 		before = sizes
 	}
 	hits, decisions := w.o.Policy.Decide(w.hits, w.state, now)
+	decisions = w.hold(decisions)
 	w.hits, w.decided, w.since = hits, w.clock, 0
 	hour := now.Truncate(time.Hour)
 	ctx := context.Background()
@@ -339,9 +344,29 @@ func (w *owner) decide() {
 	w.flagged = w.flagged[:0]
 }
 
+// hold keeps extensions back, and returns the other decisions.
+func (w *owner) hold(decisions []policy.Decision) []policy.Decision {
+	return slices.DeleteFunc(decisions, func(d policy.Decision) bool {
+		key := d.Hit.Key()
+		if d.Action == policy.Extend {
+			w.extended[key] = d
+			return true
+		}
+		delete(w.extended, key)
+		return false
+	})
+}
+
 // finish decides a last time and makes the result.
 func (w *owner) finish(ctx context.Context) (*Result, error) {
 	w.decide()
+	last := slices.Collect(maps.Values(w.extended))
+	slices.SortFunc(last, func(a, b policy.Decision) int {
+		return cmp.Or(a.Time.Compare(b.Time), cmp.Compare(a.Hit.Key(), b.Hit.Key()))
+	})
+	if err := w.ledger.Commit(ctx, ledger.Batch{Decisions: last}); err != nil {
+		return nil, err
+	}
 	if w.saved.failed != nil {
 		return nil, w.saved.failed
 	}
@@ -360,11 +385,11 @@ func (w *owner) finish(ctx context.Context) (*Result, error) {
 	if r.Report, err = report.Build(ctx, w.ledger, w.o.Policy, w.o.Model, since, now, report.Shadow); err != nil {
 		return nil, err
 	}
-	last, err := w.ledger.LastDecisions(ctx, time.Time{})
+	decided, err := w.ledger.LastDecisions(ctx, time.Time{})
 	if err != nil {
 		return nil, err
 	}
-	r.Names, r.Clients = w.lows.rate(last, w.o.Policy)
+	r.Names, r.Clients = w.lows.rate(decided, w.o.Policy)
 	r.LeftOut = w.lows.leftOut
 	return r, nil
 }
