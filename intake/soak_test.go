@@ -28,11 +28,12 @@ type restless struct {
 
 func (r *restless) start(t *testing.T) {
 	t.Helper()
-	ln, err := new(net.ListenConfig).Listen(t.Context(), "tcp", r.address)
-	if err != nil {
-		t.Error(err)
-		return
-	}
+	var ln net.Listener
+	waitFor(t, func() (ok bool) { // a client of something else may have had the port in between
+		var err error
+		ln, err = new(net.ListenConfig).Listen(context.Background(), "tcp", r.address)
+		return err == nil
+	})
 	r.address = ln.Addr().String()
 	r.server = &http.Server{Handler: http.HandlerFunc(serveRestless)}
 	go func(s *http.Server) { _ = s.Serve(ln) }(r.server)
