@@ -30,6 +30,9 @@ func newConn(s *server, w *watched) *conn {
 // serve answers requests until one side wants no more.
 func (c *conn) serve() {
 	defer func() {
+		if p := recover(); p != nil { // outside of any handler: the connection is lost, the process is not
+			c.server.panicked(p)
+		}
 		c.end()
 		if c.br != c.usual {
 			c.br.Reset(nil)

@@ -84,6 +84,21 @@ func TestASlowBodyIsCutOff(t *testing.T) {
 	waitFor(t, func() bool { return app.connectionsOpen() == 0 })
 }
 
+func TestAPanicOutsideOfAHandlerLosesOneConnection(t *testing.T) {
+	fix := newFixture(t)
+	a := NewAPI(Config{MaxConnections: 10}, fix.Judge, fix.registry, fix.log)
+	a.refuse = nil // what answers bad requests is broken
+	addr := serve(t, a)
+	bystander := dial(t, addr)
+	w := dial(t, addr)
+	w.send("bad\r\n\r\n")
+	w.closed()
+	bystander.send("GET /v1/check HTTP/1.1\r\nHost: referee\r\n\r\n")
+	if r, _ := bystander.response("GET"); r.StatusCode != 200 || a.panics.Load() != 1 {
+		t.Errorf("another connection: %s; %d panics counted", r.Status, a.panics.Load())
+	}
+}
+
 func TestAnIdleClientIsLeftAloneForAWhile(t *testing.T) {
 	app := newApplication(t)
 	app.answers(ok)
