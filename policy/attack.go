@@ -58,11 +58,18 @@ func (p *Policy) Attacks(st *evidence.State) []Attack {
 	var all []Attack
 	for c := range st.Cohorts() {
 		items := c.Names.Items()
-		if len(items) < rule.MinFlagged || c.Clients.Distinct() < rule.MinClients {
+		flagged := 0
+		for i := range items {
+			if p.flags(items[i].Domain(), items[i].Tail) {
+				flagged++
+			}
+		}
+		// The cheap questions first: this runs each second over all cohorts.
+		if flagged < rule.MinFlagged || !p.mostly(flagged, len(items)) || c.Clients.Distinct() < rule.MinClients {
 			continue
 		}
 		weigh := p.weighing(st)
-		flagged := 0
+		flagged = 0
 		for i := range items {
 			if _, is := weigh(&items[i]); is {
 				flagged++

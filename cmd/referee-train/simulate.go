@@ -23,7 +23,7 @@ type simulateCommand struct {
 	Families    string          `placeholder:"FILE" help:"A list of families with their kind and whether they are known, for groups to average over; without it all are one group."`
 	Model       string          `placeholder:"FILE" help:"The model that judges; the one in the program by default."`
 	Out         string          `required:"" placeholder:"FILE" help:"Where the page goes, in Markdown; its plots go into a folder of the same name beside it."`
-	Clients     int             `default:"3000000" help:"People's clients in all, for each confidence: none blocked among three million shows a rate of at most 1 in a million."`
+	Clients     int             `default:"3000000" help:"People's clients in all at the last confidence, a fifth at the others: none blocked among three million shows a rate of at most 1 in a million."`
 	MaxFamilies int             `default:"8" help:"Families of each group, at most, that attacks are played with."`
 	Runs        int             `default:"2" help:"How often each attack is played with each of them."`
 	Seed        uint64          `default:"1" help:"Of every draw: equal seeds make equal traffic."`
@@ -40,7 +40,7 @@ func (c *simulateCommand) Run(ctx context.Context, s streams) error {
 	r := simulation.Result{Model: model.ID(), Seed: c.Seed}
 	var world simulation.World
 	var settings simulation.Settings
-	for _, word := range c.Confidence {
+	for i, word := range c.Confidence {
 		if c.Rules.Confidence, err = classifier.ParseConfidence(word); err != nil {
 			return err
 		}
@@ -54,6 +54,9 @@ func (c *simulateCommand) Run(ctx context.Context, s streams) error {
 			}
 		}
 		settings = simulation.Settings{Policy: rules, Evidence: c.Evidence, Seed: c.Seed, Clients: c.Clients, Families: c.MaxFamilies, Runs: c.Runs}
+		if i < len(c.Confidence)-1 {
+			settings.Clients /= 5
+		}
 		r.Policy, r.Confidence = rules.ID(), word
 		measured, err := simulation.Measure(ctx, world, settings, word, c.progress(s.err, "people, "+word))
 		if err != nil {
