@@ -45,7 +45,7 @@ func (p *progress) show(stage string, done, total int) {
 				progressbar.OptionOnCompletion(func() { fmt.Fprintln(p.out) }),
 			)
 		} else {
-			fmt.Fprintf(p.out, "%s: %d names\n", stage, total)
+			fmt.Fprintf(p.out, "%s: %d in all\n", stage, total)
 		}
 	}
 	switch {
