@@ -3,7 +3,6 @@ package ledger
 import (
 	"context"
 	"database/sql"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net/netip"
@@ -36,6 +35,7 @@ type statements struct {
 	addFlagged, trimFlagged, addSaved, trimSaved *sql.Stmt
 	addDecision, putHit, dropHit                 *sql.Stmt
 	addCompared, trimCompared                    *sql.Stmt
+	addLink                                      *sql.Stmt
 }
 
 func (l *Ledger) prepare(ctx context.Context) error {
@@ -57,9 +57,10 @@ func (l *Ledger) prepare(ctx context.Context) error {
 			ON CONFLICT (domain) DO UPDATE SET first = min(first, excluded.first), last = max(last, excluded.last),
 			sightings = sightings + excluded.sightings, score = excluded.score, tail = excluded.tail`),
 		trimSaved:   prepare(`DELETE FROM saved WHERE domain IN (SELECT domain FROM saved ORDER BY last DESC LIMIT -1 OFFSET ?)`),
-		addDecision: prepare(`INSERT INTO decisions (time, action, key, why, hit) VALUES (?, ?, ?, ?, ?)`),
+		addDecision: prepare(`INSERT INTO decisions (time, action, key, why, hit, expires, salt, blind) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`),
 		putHit: prepare(`INSERT INTO hits (key, decision, expires) VALUES (?, ?, ?)
 			ON CONFLICT (key) DO UPDATE SET decision = excluded.decision, expires = excluded.expires`),
+		addLink: prepare(insertLink),
 		dropHit: prepare(`DELETE FROM hits WHERE key = ?`),
 		addCompared: prepare(`INSERT INTO compared (live, candidate, domain, first, last, sightings,
 			live_score, live_tail, candidate_score, candidate_tail) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)
@@ -226,14 +227,22 @@ func (c *commit) saved(sightings []evidence.Sighting, lim limits) error {
 }
 
 func (c *commit) decisions(decisions []policy.Decision) error {
+	if len(decisions) == 0 {
+		return nil
+	}
+	links, err := continueChain(c.ctx, c.tx)
+	if err != nil {
+		return err
+	}
+	links.exec = c.bind(c.stmts.addLink)
 	add, put, drop := c.bind(c.stmts.addDecision), c.bind(c.stmts.putHit), c.bind(c.stmts.dropHit)
 	for _, d := range decisions {
 		key := d.Hit.Key()
-		hit, err := json.Marshal(d.Hit)
+		row, err := storedDecision(d)
 		if err != nil {
 			return fmt.Errorf("%s: %w", key, err)
 		}
-		res, err := add(nanos(d.Time), string(d.Action), key, d.Why, string(hit))
+		res, err := add(row.at, row.action, row.text, row.why, row.hit, row.expires, row.salt, row.blind)
 		if err != nil {
 			return err
 		}
@@ -241,16 +250,19 @@ func (c *commit) decisions(decisions []policy.Decision) error {
 		if err != nil {
 			return err
 		}
+		if err := links.add(linkDecision, id, row.commitment()); err != nil {
+			return err
+		}
 		if d.Action == policy.Release || d.Action == policy.Spare {
 			_, err = drop(key)
 		} else {
-			_, err = put(key, id, nanos(d.Hit.Expires))
+			_, err = put(key, id, row.expires)
 		}
 		if err != nil {
 			return err
 		}
 	}
-	return nil
+	return links.end()
 }
 
 // nanos is how a time is stored; the zero time, which has no Unix nanoseconds, is 0.

@@ -22,8 +22,10 @@ func (l *Ledger) Label(ctx context.Context, label policy.Label) (id int64, err e
 		if err != nil {
 			return err
 		}
-		id, err = res.LastInsertId()
-		return err
+		if id, err = res.LastInsertId(); err != nil {
+			return err
+		}
+		return linkOne(ctx, tx, linkLabel, id, commitLabel(nanos(label.Time), label.Name, string(label.Says), label.Who, label.Reason))
 	})
 	return id, err
 }

@@ -25,6 +25,7 @@ import (
 	"net/url"
 	"os"
 	"path/filepath"
+	"sync"
 
 	_ "modernc.org/sqlite" // the driver "sqlite": SQLite without cgo
 )
@@ -56,6 +57,10 @@ type Ledger struct {
 	lock   *os.File
 	stmts  statements
 	limits limits
+	beside bool // opened by OpenAppend: another process may own the directory
+
+	skipping sync.Mutex
+	skipped  map[int64]error // decisions that cannot be read
 }
 
 // Open opens the ledger in dir for writing, and makes both where they are missing, readable by their owner alone: the
@@ -165,7 +170,8 @@ func open(path, options string, n int) (*sql.DB, error) {
 		"&_pragma=busy_timeout(5000)" + // ms; only a checkpoint or an appending command can be waited for
 		"&_pragma=synchronous(FULL)&_pragma=cache_size(-8192)" + // KiB for each connection
 		"&_pragma=journal_size_limit(67108864)" + // bytes the -wal file may keep after a checkpoint
-		"&_pragma=trusted_schema(OFF)&_pragma=cell_size_check(ON)"
+		"&_pragma=trusted_schema(OFF)&_pragma=cell_size_check(ON)" +
+		"&_pragma=secure_delete(ON)" // what is deleted is overwritten: a forgotten address must not lie about in free pages
 	name := "file:" + (&url.URL{Path: path}).EscapedPath() + "?" + every
 	if options != "" {
 		name += "&" + options

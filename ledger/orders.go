@@ -24,7 +24,7 @@ func OpenAppend(ctx context.Context, dir string) (*Ledger, error) {
 	} else if err != nil {
 		return nil, fmt.Errorf("ledger %s: %w", path, err)
 	}
-	l := &Ledger{name: path, limits: defaultLimits}
+	l := &Ledger{name: path, limits: defaultLimits, beside: true}
 	var err error
 	if l.write, err = open(path, "mode=rw", 1); err != nil {
 		return nil, l.fail("open", err)
@@ -47,13 +47,16 @@ func (l *Ledger) Order(ctx context.Context, o waf.Order) (id int64, err error) {
 		until = nanos(o.Until)
 	}
 	err = l.transact(ctx, "order", func(tx *sql.Tx) error {
-		res, err := tx.ExecContext(ctx, `INSERT INTO orders (time, verb, until, body) VALUES (?, ?, ?, ?)`,
-			nanos(o.Time), string(o.Verb), until, string(text))
+		body := hide(string(text))
+		res, err := tx.ExecContext(ctx, `INSERT INTO orders (time, verb, until, body, salt, blind) VALUES (?, ?, ?, ?, ?, ?)`,
+			nanos(o.Time), string(o.Verb), until, body.text, body.salt, body.blind)
 		if err != nil {
 			return err
 		}
-		id, err = res.LastInsertId()
-		return err
+		if id, err = res.LastInsertId(); err != nil {
+			return err
+		}
+		return linkOne(ctx, tx, linkOrder, id, commitOrder(nanos(o.Time), string(o.Verb), until, body.blind))
 	})
 	return id, err
 }
@@ -83,8 +86,14 @@ func scanOrder(rows *sql.Rows) (o waf.Order, err error) {
 // Carried marks an order as carried out: it counts no more.
 func (l *Ledger) Carried(ctx context.Context, id int64) error {
 	return l.transact(ctx, "carry out an order", func(tx *sql.Tx) error {
-		_, err := tx.ExecContext(ctx, `UPDATE orders SET carried = 1 WHERE id = ?`, id)
-		return err
+		res, err := tx.ExecContext(ctx, `UPDATE orders SET carried = 1 WHERE id = ? AND carried = 0`, id)
+		if err != nil {
+			return err
+		}
+		if n, err := res.RowsAffected(); n == 0 || err != nil {
+			return err // carried out before
+		}
+		return linkOne(ctx, tx, linkCarried, id, commitCarried())
 	})
 }
 

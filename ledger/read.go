@@ -4,7 +4,6 @@ import (
 	"context"
 	"crypto/rand"
 	"database/sql"
-	"encoding/json"
 	"fmt"
 	"iter"
 	"slices"
@@ -14,10 +13,12 @@ import (
 	"referee/policy"
 )
 
+const metaEvidenceKey = "evidence key"
+
 // EvidenceKey returns the secret of the evidence's keyed hash, made when it is asked for the first time and kept as
 // long as the ledger, so that restored evidence still counts the same networks as the same.
 func (l *Ledger) EvidenceKey(ctx context.Context) (evidence.Key, error) {
-	const name = "evidence key"
+	const name = metaEvidenceKey
 	if !l.ReadOnly() {
 		var made evidence.Key
 		rand.Read(made[:]) // never fails (crypto/rand)
@@ -76,13 +77,12 @@ func (l *Ledger) ActiveHits(ctx context.Context, now time.Time) ([]policy.Hit, e
 	if now.IsZero() {
 		after = -1 << 63
 	}
-	hits, err := collect(ctx, l, "read the active hits", func(rows *sql.Rows) (h policy.Hit, err error) {
-		var text string
-		if err := rows.Scan(&text); err != nil {
-			return h, err
-		}
-		return h, json.Unmarshal([]byte(text), &h)
-	}, `SELECT d.hit FROM hits h JOIN decisions d ON d.id = h.decision WHERE h.expires > ?`, after)
+	decisions, err := l.readDecisions(ctx, "read the active hits",
+		`SELECT d.id, d.time, d.action, d.key, d.why, d.hit FROM hits h JOIN decisions d ON d.id = h.decision WHERE h.expires > ?`, after)
+	hits := make([]policy.Hit, len(decisions))
+	for i := range decisions {
+		hits[i] = decisions[i].Hit
+	}
 	slices.SortStableFunc(hits, func(a, b policy.Hit) int {
 		switch {
 		case a.Rank > b.Rank:
@@ -97,8 +97,8 @@ func (l *Ledger) ActiveHits(ctx context.Context, now time.Time) ([]policy.Hit, e
 
 // Decisions returns at most limit decisions made at since or later, the newest first. A limit of 0 means all.
 func (l *Ledger) Decisions(ctx context.Context, since time.Time, limit int) ([]policy.Decision, error) {
-	return collect(ctx, l, "read the decisions", scanDecision,
-		`SELECT time, action, why, hit FROM decisions WHERE time >= ? ORDER BY id DESC LIMIT ?`, nanos(since), sqlLimit(limit))
+	return l.readDecisions(ctx, "read the decisions",
+		`SELECT id, time, action, key, why, hit FROM decisions WHERE time >= ? ORDER BY id DESC LIMIT ?`, nanos(since), sqlLimit(limit))
 }
 
 // LastDecisions returns the last decision on each name and client that was decided on at since or later, or that was
@@ -106,20 +106,10 @@ func (l *Ledger) Decisions(ctx context.Context, since time.Time, limit int) ([]p
 // too large for memory.
 func (l *Ledger) LastDecisions(ctx context.Context, since time.Time) ([]policy.Decision, error) {
 	const most = 20_000
-	return collect(ctx, l, "read the last decisions", scanDecision,
-		`SELECT time, action, why, hit FROM decisions WHERE id IN
+	return l.readDecisions(ctx, "read the last decisions",
+		`SELECT id, time, action, key, why, hit FROM decisions WHERE id IN
 		(SELECT * FROM (SELECT max(id) FROM decisions WHERE time >= ? GROUP BY key ORDER BY max(id) DESC LIMIT ?)
 		UNION SELECT decision FROM hits) ORDER BY id DESC`, nanos(since), most)
-}
-
-func scanDecision(rows *sql.Rows) (d policy.Decision, err error) {
-	var at int64
-	var hit string
-	if err := rows.Scan(&at, &d.Action, &d.Why, &hit); err != nil {
-		return d, err
-	}
-	d.Time = fromNanos(at)
-	return d, json.Unmarshal([]byte(hit), &d.Hit)
 }
 
 // Hour is what was counted in one hour.

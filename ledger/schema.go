@@ -146,9 +146,59 @@ var migrations = [...]string{
 	CREATE INDEX flagged_examples_by_domain ON flagged (domain) WHERE referer IS NOT NULL;
 	CREATE INDEX flagged_examples_by_client ON flagged (client) WHERE referer IS NOT NULL;
 	`,
+	// A chain over what was decided, ordered and labelled (see chain.go); how addresses age; days; who is to be forgotten. What
+	// is there already is linked by adopt.
+	`
+	CREATE TABLE chain (
+		seq        INTEGER PRIMARY KEY,
+		kind       TEXT NOT NULL,
+		row        INTEGER NOT NULL,
+		commitment BLOB NOT NULL,
+		link       BLOB NOT NULL
+	) STRICT;
+	CREATE UNIQUE INDEX chain_by_row ON chain (kind, row);
+
+	CREATE TABLE records (
+		id   INTEGER PRIMARY KEY AUTOINCREMENT,
+		time INTEGER NOT NULL,
+		what TEXT NOT NULL,
+		who  TEXT NOT NULL,
+		body TEXT NOT NULL -- JSON of recordBody
+	) STRICT;
+
+	-- A client's decision has its address in key alone, hidden in the commitment by the salt.
+	ALTER TABLE decisions ADD COLUMN expires INTEGER NOT NULL DEFAULT 0;
+	ALTER TABLE decisions ADD COLUMN salt BLOB;
+	ALTER TABLE decisions ADD COLUMN blind BLOB;
+	ALTER TABLE decisions ADD COLUMN aged INTEGER NOT NULL DEFAULT 0; -- 1: key is what is left of the address; 2: nothing is
+	CREATE INDEX decisions_by_key ON decisions (key, id);
+	CREATE INDEX decisions_full ON decisions (key) WHERE salt IS NOT NULL AND aged = 0;
+
+	ALTER TABLE orders ADD COLUMN salt BLOB;
+	ALTER TABLE orders ADD COLUMN blind BLOB;
+	ALTER TABLE flagged ADD COLUMN aged INTEGER NOT NULL DEFAULT 0;
+	CREATE INDEX flagged_full ON flagged (id) WHERE client IS NOT NULL AND aged = 0;
+	CREATE INDEX flagged_by_time ON flagged (time);
+
+	CREATE TABLE days (
+		day     INTEGER NOT NULL, -- Unix seconds
+		counter TEXT NOT NULL,
+		count   INTEGER NOT NULL,
+		PRIMARY KEY (day, counter)
+	) STRICT, WITHOUT ROWID;
+
+	-- Clients that a command asked the running sidecar to forget.
+	CREATE TABLE forget (
+		client TEXT PRIMARY KEY, -- a prefix as evidence has it
+		who    TEXT NOT NULL
+	) STRICT, WITHOUT ROWID;
+	`,
 }
 
 const version = len(migrations)
+
+// chained is the version that brought the chain.
+const chained = 5
 
 // identify returns the ledger's version, 0 for an empty file, and refuses what this referee cannot read.
 func (l *Ledger) identify(ctx context.Context, db *sql.DB) (int, error) {
@@ -205,6 +255,11 @@ func (l *Ledger) migrate(ctx context.Context, db *sql.DB) error {
 	return l.transact(ctx, fmt.Sprintf("bring from version %d to %d", v, version), func(tx *sql.Tx) error {
 		for _, m := range migrations[v:] {
 			if _, err := tx.ExecContext(ctx, m); err != nil {
+				return err
+			}
+		}
+		if v > 0 && v < chained {
+			if err := adopt(ctx, tx); err != nil {
 				return err
 			}
 		}

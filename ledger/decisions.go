@@ -1,0 +1,119 @@
+package ledger
+
+import (
+	"context"
+	"database/sql"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"maps"
+	"net/netip"
+	"slices"
+	"strings"
+
+	"referee/policy"
+)
+
+// decisionRow is a decision as it is stored. What it says of a person is its key, which only a client's has.
+type decisionRow struct {
+	personal // text is the key
+	at       int64
+	action   string
+	why, hit string
+	expires  int64
+}
+
+// clientKeys is what the keys of clients begin with.
+const clientKeys = string(policy.KindClient) + ":"
+
+func storedDecision(d policy.Decision) (decisionRow, error) {
+	row := decisionRow{
+		personal: personal{text: d.Hit.Key()}, at: nanos(d.Time), action: string(d.Action), why: d.Why, expires: nanos(d.Hit.Expires),
+	}
+	if d.Hit.Kind == policy.KindClient {
+		row.personal = hide(row.text)
+		d.Hit.Client = netip.Prefix{}
+	}
+	// Reasons do not name clients (policy), but a sentence that does must not outlive them.
+	hit, err := json.Marshal(d.Hit)
+	row.hit = string(hit)
+	return row, err
+}
+
+func (r *decisionRow) commitment() []byte {
+	subject := r.text
+	if r.blind != nil {
+		subject = clientKeys // and the blind says which
+	}
+	return commitDecision(r.at, r.action, subject, r.why, r.hit, r.expires, r.blind)
+}
+
+// readDecisions reads decisions from id, time, action, key, why and hit. One that cannot be read is left out and remembered:
+// what it was about is known to nobody any more, and the others still count.
+func (l *Ledger) readDecisions(ctx context.Context, doing, query string, args ...any) ([]policy.Decision, error) {
+	type row struct {
+		id       int64
+		key, hit string
+		policy.Decision
+	}
+	rows, err := collect(ctx, l, doing, func(rows *sql.Rows) (r row, err error) {
+		var at int64
+		err = rows.Scan(&r.id, &at, &r.Action, &r.key, &r.Why, &r.hit)
+		r.Time = fromNanos(at)
+		return r, err
+	}, query, args...)
+	decisions := make([]policy.Decision, 0, len(rows))
+	for _, r := range rows {
+		if err := readHit(&r.Hit, r.key, r.hit); err != nil {
+			l.skip(r.id, err)
+			continue
+		}
+		decisions = append(decisions, r.Decision)
+	}
+	return decisions, err
+}
+
+// readHit reads a hit whose client stands in its key alone. Of a client that is forgotten it is the unspecified address.
+func readHit(h *policy.Hit, key, text string) error {
+	if err := json.Unmarshal([]byte(text), h); err != nil {
+		return err
+	}
+	if client, is := strings.CutPrefix(key, clientKeys); is {
+		var err error
+		h.Client, err = netip.ParsePrefix(client)
+		return err
+	}
+	return nil
+}
+
+func (l *Ledger) skip(id int64, err error) {
+	l.skipping.Lock()
+	defer l.skipping.Unlock()
+	if l.skipped == nil {
+		l.skipped = map[int64]error{}
+	}
+	if len(l.skipped) < 100 {
+		l.skipped[id] = fmt.Errorf("ledger %s: decision %d cannot be read and is left out: %w", l.name, id, err)
+	}
+}
+
+// Skipped says which decisions could not be read since the ledger was opened and were left out, nil: none. At most the first
+// 100 are named.
+func (l *Ledger) Skipped() error {
+	l.skipping.Lock()
+	defer l.skipping.Unlock()
+	var errs []error
+	for _, id := range slices.Sorted(maps.Keys(l.skipped)) {
+		errs = append(errs, l.skipped[id])
+	}
+	return errors.Join(errs...)
+}
+
+// linkOne adds one link and ends the chain.
+func linkOne(ctx context.Context, tx *sql.Tx, kind string, row int64, commitment []byte) error {
+	links, err := continueChain(ctx, tx)
+	if err != nil {
+		return err
+	}
+	return errors.Join(links.add(kind, row, commitment), links.end())
+}
