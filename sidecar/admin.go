@@ -33,8 +33,9 @@ func (s *Sidecar) admin() http.Handler {
 		current := s.judging.Load()
 		_ = encoder.Encode(struct { // the reader left: nothing to do
 			*modelPage
+			Drift     *driftPage `json:"drift,omitempty"` // absent within the first second
 			Candidate *modelPage `json:"candidate,omitempty"`
-		}{s.models.page(live, current.cache.Model()), s.models.page(candidate, current.candidate)})
+		}{s.models.page(live, current.cache.Model()), s.keeper.drift.state.Load(), s.models.page(candidate, current.candidate)})
 	})
 	mux.HandleFunc("GET /debug/pprof/", pprof.Index)
 	mux.HandleFunc("GET /debug/pprof/cmdline", pprof.Cmdline)

@@ -42,6 +42,7 @@ type ModelConfig struct {
 	File      string        `yaml:"model" name:"model" placeholder:"FILE" help:"a model file made by referee-train; empty uses the one built in"`
 	Candidate string        `yaml:"candidate" placeholder:"FILE" help:"a second model that scores what was seen in the background and decides nothing: the report compares it with the first, before you put it in its place"`
 	Watch     time.Duration `yaml:"watch" default:"2s" help:"how often to look for other files in place of these: a good one is swapped in, a bad one changes nothing; 0 leaves it to SIGHUP"`
+	Drift     float64       `yaml:"drift" default:"0.25" help:"population stability index above which an alert says that live names score unlike those the model was calibrated on, since its confidence may not hold for them then; 0 never does"`
 	Cache     int           `yaml:"cache" default:"65536" help:"names whose scores are kept, about 250 bytes each"`
 }
 
@@ -81,6 +82,9 @@ func (c Config) Validate() error {
 	}
 	if w := c.Model.Watch; w != 0 && w < minWatch {
 		errs = append(errs, fmt.Errorf("classifier.watch: %v is not %v or more; the default is 2s, and 0 looks at SIGHUP only", w, minWatch))
+	}
+	if !(c.Model.Drift >= 0) { // NaN is refused too
+		errs = append(errs, fmt.Errorf("classifier.drift: %v is no index above which to tell of drift; the default is 0.25, and 0 never tells", c.Model.Drift))
 	}
 	for _, listener := range []struct{ key, address string }{{"health.listen", c.Health.Listen}, {"admin.listen", c.Admin.Listen}} {
 		if _, port, err := net.SplitHostPort(listener.address); err != nil || port == "" {

@@ -33,6 +33,7 @@ type keeper struct {
 	published atomic.Pointer[policy.Hits] // what the ledger has too
 	pending   *ledger.Batch               // given to the ledger, not yet known to be there
 	compared  *comparison
+	drift     *drift
 	changes   int           // decisions published since the last look at the sets was asked for
 	batched   chan struct{} // asks for one before the interval is over
 	metrics   keeperMetrics
@@ -47,6 +48,9 @@ func newKeeper(ctx context.Context, s *Sidecar) (*keeper, error) {
 	k := &keeper{
 		s: s, batched: make(chan struct{}, 1), state: evidence.New(s.config.Evidence, key),
 		compared: newComparison(s.registry), metrics: newKeeperMetrics(s.registry),
+	}
+	if k.drift, err = newDrift(ctx, s); err != nil {
+		return nil, err
 	}
 	for row, err := range s.ledger.Evidence(ctx) {
 		if err != nil {
@@ -135,6 +139,7 @@ func (k *keeper) drain() {
 		}
 	}
 	k.compared.add(k.sightings, current)
+	k.drift.add(k.sightings, current, k.decided, k.s.now())
 }
 
 // rescore puts the evidence into the terms of the model that judges now. Nothing is decided on another model's scores: a
@@ -165,6 +170,8 @@ func (k *keeper) batch() *ledger.Batch {
 	hits, decisions := current.policy.Decide(k.decided, k.state, now)
 	k.decided = hits
 	counts := k.s.judge.Counts()
+	k.drift.take(counts)
+	k.drift.tell(current.config.Model.Drift, k.s.alerts)
 	k.pending = &ledger.Batch{
 		Hour:      now.Truncate(time.Hour),
 		Rows:      k.state.Changes(),
