@@ -31,7 +31,7 @@ type follower struct {
 	r        *reader
 	files    []*followed
 	finished [][]byte // how the last rotated files began: a pattern may match their new names
-	begun    bool     // the first look is over: what appears now is read from its beginning
+	begun    bool     // begin is over: what appears now is read from its beginning
 	globbed  time.Time
 	saved    time.Time
 	lines    int // of this piece
@@ -53,6 +53,18 @@ type followed struct {
 
 func newFollower(in *Intake) *follower {
 	return &follower{in: in, r: in.reader(fromFile), buffer: make([]byte, readPiece)}
+}
+
+// begin notes where files end now: what is in them already does not count, what is appended or appears from now on does.
+func (w *follower) begin() {
+	w.globbed = time.Now()
+	w.expand()
+	for _, f := range slices.Clone(w.files) {
+		if err := w.open(f); err != nil {
+			w.in.trouble("logs-files", fmt.Errorf("logs.files: %w", err)) // reading it is tried again
+		}
+	}
+	w.begun = true
 }
 
 func (w *follower) run(ctx context.Context) {
@@ -81,7 +93,7 @@ func (w *follower) run(ctx context.Context) {
 
 // look reads what is new, a piece of each file; it reports whether there is more.
 func (w *follower) look() (more bool) {
-	if now := time.Now(); now.Sub(w.globbed) >= globEvery || !w.begun {
+	if now := time.Now(); now.Sub(w.globbed) >= globEvery {
 		w.globbed = now
 		w.expand()
 	}
@@ -100,7 +112,6 @@ func (w *follower) look() (more bool) {
 		}
 	}
 	w.in.trouble("logs-files", errors.Join(errs...))
-	w.begun = true
 	w.files = slices.DeleteFunc(w.files, func(f *followed) bool {
 		if f.rotated.IsZero() || time.Since(f.rotated) < afterlife {
 			return false

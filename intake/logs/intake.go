@@ -37,6 +37,7 @@ type Intake struct {
 	udp      *net.UDPConn
 	tcp      net.Listener
 	firehose *firehose
+	follower *follower
 	memory   memory
 }
 
@@ -102,7 +103,7 @@ func New(cfg Config, j *intake.Judge, dir string, reg prometheus.Registerer, log
 	return in, nil
 }
 
-// Listen binds what is configured.
+// Listen binds what is configured, and notes where followed files end.
 func (in *Intake) Listen(ctx context.Context) error {
 	if in.cfg.Listen != "" {
 		if err := in.listenSyslog(ctx); err != nil {
@@ -116,6 +117,10 @@ func (in *Intake) Listen(ctx context.Context) error {
 		if err := in.firehose.listen(ctx); err != nil {
 			return errors.Join(fmt.Errorf("logs.firehose.listen: %w", err), in.Close())
 		}
+	}
+	if len(in.cfg.Files) > 0 {
+		in.follower = newFollower(in)
+		in.follower.begin()
 	}
 	return nil
 }
@@ -132,9 +137,14 @@ func (in *Intake) Addresses() map[string]string {
 	return all
 }
 
-// Close gives the sockets free, where Run is not called.
+// Close gives sockets and files free, where Run is not called.
 func (in *Intake) Close() error {
 	var errs []error
+	if in.follower != nil {
+		for _, f := range in.follower.files {
+			f.close()
+		}
+	}
 	if in.udp != nil {
 		errs = append(errs, in.udp.Close())
 	}
@@ -154,8 +164,8 @@ func (in *Intake) Run(ctx context.Context) error {
 		group.Go(func() error { in.readUDP(ctx); return nil })
 		group.Go(func() error { in.acceptTCP(ctx); return nil })
 	}
-	if len(in.cfg.Files) > 0 {
-		group.Go(func() error { newFollower(in).run(ctx); return nil })
+	if in.follower != nil {
+		group.Go(func() error { in.follower.run(ctx); return nil })
 	}
 	if in.cfg.WAF.S3 != "" {
 		group.Go(func() error { in.poll(ctx); return nil })
