@@ -15,7 +15,7 @@ DEV_SETS := benign_stable_multi_year benign_tail_com_net_org benign_tail_fr_2017
   hard_shortener_vanity dga_known_families_unseen dga_unseen_families
 DEV_LISTS = $(foreach set,$(DEV_SETS),--set $(set)=$(CORPUS)/dev/$(set).tsv.gz)
 
-.PHONY: help run build test race lint format bench bench-lists model evaluate folds compare never-block test-caddy soak soak-ingress slow simulate replay bench-scan bench-scan-memory clean
+.PHONY: help run build test race lint format bench bench-lists model evaluate folds compare never-block test-caddy soak soak-ingress slow simulate replay bench-ingress bench-scan bench-scan-memory clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -41,6 +41,10 @@ format: ## gofumpt over the tree
 
 bench: ## time and allocations of parse, score and a whole /v1/check request, beside yardsticks
 	$(GO) test -run '^$$' -bench . -benchmem ./features ./classifier ./evidence ./policy ./intake ./ledger ./report ./waf
+
+bench-ingress: ## CPU per request, latency, memory and a flood of the real sidecar beside fasthttp and nginx (15 minutes; BENCH=--quick: one)
+	$(BUILD) -o $(BIN)/ ./cmd/referee ./bench
+	$(BIN)/bench --referee $(BIN)/referee $(BENCH)
 
 bench-lists: ## read ten million rows as train does, and clean a million as fetch does: rows a second and the process's peak memory
 	$(GO) test ./training -run '^$$' -bench ReadTenMillion -benchtime 1x

@@ -29,6 +29,7 @@ var arrows = map[string][]string{
 	"training":          {"features", "classifier", "training/shapes"},
 	"training/shapes":   {},
 	"deploy/examples":   {},
+	"bench":             {"features", "classifier", "training/shapes"},
 	"training/fetch":    {"training"},
 	"demo":              {"sidecar", "report", "waf", "waf/waftest", "training/shapes"},
 	"cmd/referee":       {"alert", "features", "classifier", "evidence", "policy", "intake", "intake/logs", "scan", "waf", "ledger", "report", "sidecar", "demo"},
