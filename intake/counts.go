@@ -1,6 +1,7 @@
 package intake
 
 import (
+	"strconv"
 	"sync"
 	"sync/atomic"
 
@@ -21,6 +22,7 @@ type counts struct {
 	verdicts [numVias][policy.NumVerdicts]counter
 	reasons  [features.NumReasons]counter  // of the invalid ones
 	saved    [policy.NumExemptions]counter // would have been flagged, were they not exempt
+	tails    [NumDecades]counter           // of names that neither are exempt nor too short, by decade of their benign tail
 	blocked  [numVias]counter
 	dropped  counter // sightings that found the queue full
 	panics   counter
@@ -29,9 +31,23 @@ type counts struct {
 	last map[string]uint64 // what Counts returned up to now, in all
 }
 
+// NumDecades is the number of decades that benign tails are counted by: more than calibrations tell apart.
+const NumDecades = 8
+
+// Decade is d for benign tails above 10^-(d+1) and up to 10^-d; the last has all below, too.
+func Decade(tail float32) (d int) {
+	for _, edge := range [NumDecades - 1]float32{1e-1, 1e-2, 1e-3, 1e-4, 1e-5, 1e-6, 1e-7} {
+		if tail <= edge {
+			d++
+		}
+	}
+	return d
+}
+
 // Counts returns what was counted since the last call: "requests", "verdict.dga" and so on for each Verdict,
 // "invalid.empty" for each Reason, "saved.popular" for each Exemption, "blocked", "dropped" (sightings that found the
-// queue full) and "panics". What did not happen is left out. Only one caller gets each count.
+// queue full) and "panics"; and "tail.0" to "tail.7" for names that neither are exempt nor too short: those with a benign
+// tail above 0.1, above 0.01, and so on, the last with all below. What did not happen is left out. Only one caller gets each count.
 func (j *Judge) Counts() map[string]uint64 {
 	c := &j.counts
 	now := map[string]uint64{"dropped": c.dropped.Load(), "panics": c.panics.Load()}
@@ -48,6 +64,9 @@ func (j *Judge) Counts() map[string]uint64 {
 	}
 	for e := range c.saved {
 		now["saved."+policy.Exemption(e).String()] = c.saved[e].Load()
+	}
+	for d := range c.tails {
+		now["tail."+strconv.Itoa(d)] = c.tails[d].Load()
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()

@@ -162,7 +162,11 @@ func (j *Judge) Judge(via Via, r Request) (out Judgement) {
 		}
 		return out
 	}
-	if out.Verdict == policy.Exempt && !out.Result.Abstain && out.Result.Tail <= s.Policy.Threshold() {
+	switch {
+	case out.Result.Abstain:
+	case out.Verdict != policy.Exempt:
+		j.counts.tails[Decade(out.Result.Tail)].Add(1)
+	case out.Result.Tail <= s.Policy.Threshold():
 		j.counts.saved[out.Exemption].Add(1)
 	}
 	now := j.now()

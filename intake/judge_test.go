@@ -3,6 +3,7 @@ package intake
 import (
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -159,6 +160,11 @@ func TestCountsAreWhatHappenedSinceTheLastCall(t *testing.T) {
 		"requests": 5, "verdict.dga": 2, "verdict.benign": 1, "verdict.exempt": 1, "verdict.invalid": 1,
 		"invalid.empty": 1, "saved.closed-registry": 1, "blocked": 1,
 	}
+	for name, n := range map[string]uint64{dgaDomain: 2, benignDomain: 1} {
+		label, _, _ := strings.Cut(name, ".")
+		r := fix.snapshot.Cache.Judge(features.Name{Host: name, Domain: name, Label: label})
+		want["tail."+strconv.Itoa(Decade(r.Tail))] += n
+	}
 	if diff := cmp.Diff(want, fix.Counts()); diff != "" {
 		t.Error(diff)
 	}
@@ -290,4 +296,21 @@ func TestSomeFlaggedSightingsHaveAnExampleOfTheRequest(t *testing.T) {
 	if n := count(100); n != 20 {
 		t.Errorf("an hour later there are %d more, want 20", n)
 	}
+}
+
+func TestTailsAreCountedByDecade(t *testing.T) {
+	f := func(tail float32, want int) {
+		t.Helper()
+		if got := Decade(tail); got != want {
+			t.Errorf("Decade(%v) = %d, want %d", tail, got, want)
+		}
+	}
+	f(1, 0)
+	f(0.11, 0)
+	f(0.1, 1)
+	f(0.01, 2)
+	f(1e-4, 4)
+	f(1.01e-4, 3)
+	f(9e-8, 7)
+	f(1e-30, 7)
 }

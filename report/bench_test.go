@@ -46,14 +46,15 @@ func BenchmarkReport(b *testing.B) {
 			b.Fatal(err)
 		}
 	}
-	r, err := Build(b.Context(), l, p, m, ago(7*24*time.Hour), noon, Shadow)
+	src := Sources{Ledger: l, Policy: p, Model: m, Evidence: bounds}
+	r, err := Build(b.Context(), src, ago(7*24*time.Hour), noon, Shadow)
 	if err != nil || r.Names.Active != 5000 {
 		b.Fatal(r, err)
 	}
 	b.Run("build", func(b *testing.B) {
 		b.ReportAllocs()
 		for b.Loop() {
-			if _, err := Build(b.Context(), l, p, m, ago(7*24*time.Hour), noon, Shadow); err != nil {
+			if _, err := Build(b.Context(), src, ago(7*24*time.Hour), noon, Shadow); err != nil {
 				b.Fatal(err)
 			}
 		}

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"referee/classifier"
+	"referee/evidence"
 	"referee/features"
 	"referee/ledger"
 	"referee/policy"
@@ -24,24 +25,48 @@ const (
 	maxGenerations = 50
 )
 
-// Build reads the ledger from since to now. The policy and the model are those in force: they say what is exempt today and
-// what the confidence means. mode is Shadow or Enforce.
-func Build(ctx context.Context, l *ledger.Ledger, p *policy.Policy, m *classifier.Model, since, now time.Time, mode string) (*Report, error) {
+// Sources are what a report is made from.
+type Sources struct {
+	Ledger   *ledger.Ledger
+	Policy   *policy.Policy    // that and the model are those in force: they say what is exempt today and what the confidence means
+	Model    *classifier.Model //
+	Evidence evidence.Config   // bounds what is restored of the ledger's evidence
+	State    *evidence.State   // the evidence itself, where the caller has it; nil: the ledger's
+	WAF      waf.Config        // how much the sets hold
+}
+
+// Build reads the ledger from since to now. mode is Shadow or Enforce. It takes about a second at the most evidence and hits that
+// are kept, and 5 at most for what other settings would do.
+func Build(ctx context.Context, src Sources, since, now time.Time, mode string) (*Report, error) {
 	if mode != Shadow && mode != Enforce {
 		return nil, fmt.Errorf("report: mode %q is neither %s nor %s", mode, Shadow, Enforce)
 	}
 	r := &Report{Generated: seconds(now), Since: seconds(since), Mode: mode}
-	if err := r.settings(p, m); err != nil {
+	if err := r.settings(src.Policy, src.Model); err != nil {
 		return nil, fmt.Errorf("report: %w", err)
 	}
+	l, p, st, said := src.Ledger, src.Policy, src.State, map[string]policy.Says{}
+	var decisions []policy.Decision
 	for _, part := range []func() error{
 		func() error { return r.totals(ctx, l) },
-		func() error { return r.hits(ctx, l, since, now) },
+		func() (err error) { decisions, err = l.LastDecisions(ctx, since); return err },
+		func() error { return r.hits(decisions, since, now) },
 		func() error { return r.saved(ctx, l, p, since) },
 		func() error { return r.sets(ctx, l) },
 		func() error { return r.generations(ctx, l, since) },
-		func() error { return r.labels(ctx, l, p) },
+		func() error { return r.labels(ctx, l, p, said) },
 		func() error { return r.compare(ctx, l, p.Threshold(), since) },
+		func() error { return r.details(ctx, &src, said) },
+		func() error { return r.done(ctx, l, decisions, since) },
+		func() error { return r.series(ctx, &src, since, now) },
+		func() (err error) {
+			if st == nil {
+				st, err = restore(ctx, l, src.Evidence, now)
+			}
+			return err
+		},
+		func() error { return r.whatIf(ctx, &src, st, said, now) },
+		func() error { return r.readiness(ctx, &src, now) },
 	} {
 		if err := part(); err != nil {
 			return nil, fmt.Errorf("report: %w", err)
@@ -106,11 +131,7 @@ func (r *Report) totals(ctx context.Context, l *ledger.Ledger) error {
 	return nil
 }
 
-func (r *Report) hits(ctx context.Context, l *ledger.Ledger, since, now time.Time) error {
-	decisions, err := l.LastDecisions(ctx, since)
-	if err != nil {
-		return err
-	}
+func (r *Report) hits(decisions []policy.Decision, since, now time.Time) error {
 	for _, d := range decisions {
 		h := newHit(d, now)
 		if h.State != Active && h.Expires.Before(since) && d.Time.Before(since) {

@@ -53,9 +53,16 @@ func (f *fixture) commit(b ledger.Batch) {
 	}
 }
 
+func (f *fixture) sources() Sources {
+	return Sources{Ledger: f.ledger, Policy: f.policy, Model: f.model, Evidence: bounds}
+}
+
+// bounds are those of evidence.Config's defaults.
+var bounds = evidence.Config{Window: 24 * time.Hour, MaxNames: 20_000, MaxClients: 100_000, MaxCohorts: 5_000, Interest: 0.01, Queue: 65536}
+
 func (f *fixture) build() *Report {
 	f.Helper()
-	r, err := Build(f.Context(), f.ledger, f.policy, f.model, ago(24*time.Hour), noon, Shadow)
+	r, err := Build(f.Context(), f.sources(), ago(24*time.Hour), noon, Shadow)
 	if err != nil {
 		f.Fatal(err)
 	}
@@ -205,7 +212,7 @@ func TestGenerationsAndSetsSayWhatWasPlannedAndWritten(t *testing.T) {
 
 func TestAnUnknownModeIsRefused(t *testing.T) {
 	f := newFixture(t)
-	_, err := Build(t.Context(), f.ledger, f.policy, f.model, noon, noon, "<script>")
+	_, err := Build(t.Context(), f.sources(), noon, noon, "<script>")
 	if err == nil || !strings.Contains(err.Error(), Shadow) {
 		t.Errorf("got %v", err)
 	}

@@ -31,12 +31,14 @@ type Label struct {
 	Exemption string      `json:"exemption,omitempty"` // of a name labelled dga: the never-block list that overrules it
 }
 
-func (r *Report) labels(ctx context.Context, l *ledger.Ledger, p *policy.Policy) error {
+// labels lists what stands, and tells said of it.
+func (r *Report) labels(ctx context.Context, l *ledger.Ledger, p *policy.Policy, said map[string]policy.Says) error {
 	labels, err := l.Labels(ctx)
 	if err != nil {
 		return err
 	}
 	for _, one := range labels {
+		said[one.Name] = one.Says
 		label := Label{Name: one.Name, Label: one.Says, Time: seconds(one.Time), Who: one.Who, Reason: one.Reason}
 		if e := p.NeverBlocks(one.Name); one.Says == policy.SaysDGA && e != policy.NotExempt {
 			label.Exemption = e.String()

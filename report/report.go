@@ -4,8 +4,11 @@ package report
 
 import (
 	"encoding/json"
+	"fmt"
 	"io"
 	"time"
+	"unicode/utf16"
+	"unicode/utf8"
 
 	"referee/policy"
 	"referee/waf"
@@ -31,6 +34,12 @@ type Report struct {
 	Sets        []Set        `json:"sets"`        // the WAF sets as the last generations left or planned them
 	Generations []Generation `json:"generations"` // the newest first, at most 50
 	Labels      Labels       `json:"labels"`      // what the owner said of single names
+	Ready       Readiness    `json:"readiness"`   // whether to enforce, and why
+	WhatIf      WhatIf       `json:"what_if"`     // what other settings would block
+	Series      Series       `json:"series"`      // what the plots show
+	Spared      []Spared     `json:"spared"`      // clients that a verified session spoke for; the newest first, at most 500
+	Orders      []Order      `json:"orders"`      // what the owner ordered; the newest first, at most 200
+	Troubles    []Trouble    `json:"troubles"`    // sets that are left alone now
 	Candidates  []Comparison `json:"candidates"`  // what candidate models would have done; the newest first, at most 5
 }
 
@@ -99,6 +108,10 @@ type Hit struct {
 	Expires      time.Time `json:"expires"`
 	Model        string    `json:"model"`
 	Policy       string    `json:"policy"`
+
+	Label       policy.Says  `json:"label,omitempty"`       // of a name: what the owner said of it
+	Explanation *Explanation `json:"explanation,omitempty"` // of the name, or of a client's strongest; of the first 1,000
+	Examples    []Example    `json:"examples,omitempty"`    // the newest requests, at most 3; of the first 500
 }
 
 // Saved is what would have been flagged, were it not on a never-block list.
@@ -146,11 +159,36 @@ type Generation struct {
 	Policy  string      `json:"policy"`
 }
 
-// JSON writes the report as indented JSON and a newline.
+// JSON writes the report as indented JSON in ASCII and a newline: what clients sent can command no terminal that it is printed
+// on, and reorder nothing there.
 func (r *Report) JSON(w io.Writer) error {
-	e := json.NewEncoder(w)
+	e := json.NewEncoder(ascii{w})
 	e.SetIndent("", "  ")
 	return e.Encode(r)
+}
+
+// ascii escapes, in JSON, all that is not printable ASCII. It is written to in whole documents.
+type ascii struct{ w io.Writer }
+
+func (a ascii) Write(data []byte) (int, error) {
+	out := make([]byte, 0, len(data)+len(data)/16)
+	for rest := data; len(rest) > 0; {
+		r, n := utf8.DecodeRune(rest)
+		rest = rest[n:]
+		switch {
+		case r < 0x7f: // encoding/json escapes control characters itself; line ends and indents are its own
+			out = append(out, byte(r))
+		case r > 0xffff:
+			high, low := utf16.EncodeRune(r)
+			out = fmt.Appendf(out, `\u%04x\u%04x`, high, low)
+		default:
+			out = fmt.Appendf(out, `\u%04x`, r)
+		}
+	}
+	if _, err := a.w.Write(out); err != nil {
+		return 0, err
+	}
+	return len(data), nil
 }
 
 // flagged is the number of requests that carried a flagged name.

@@ -71,8 +71,12 @@ func span(d time.Duration) string {
 
 // printable makes a string safe to show: whatever is not printable ASCII becomes an escape, so that it can neither
 // command a terminal nor reorder nor imitate text; and it is cut at 300 bytes.
-func printable(s string) string {
-	const most = 300
+func printable(s string) string { return escape(s, 300) }
+
+func escape(s string, most int) string {
+	if len(s) <= most && plain(s) {
+		return s
+	}
 	var b strings.Builder
 	for len(s) > 0 {
 		if b.Len() >= most {
@@ -91,6 +95,15 @@ func printable(s string) string {
 		s = s[n:]
 	}
 	return b.String()
+}
+
+func plain(s string) bool {
+	for i := range len(s) {
+		if s[i] < ' ' || s[i] > '~' {
+			return false
+		}
+	}
+	return true
 }
 
 // exemption says in words why a name is never blocked.

@@ -9,6 +9,7 @@ import (
 	"math"
 	"runtime"
 	"slices"
+	"strconv"
 	"sync"
 	"time"
 
@@ -291,6 +292,9 @@ func (c *counted) add(o *counted) {
 	for i, n := range o.saved {
 		c.saved[i] += n
 	}
+	for i, n := range o.tails {
+		c.tails[i] += n
+	}
 }
 
 // counts are those of one hour, under intake.Judge.Counts' names.
@@ -310,6 +314,9 @@ func (c *counted) counts() map[string]uint64 {
 	}
 	for e, n := range c.saved {
 		put("saved."+policy.Exemption(e).String(), n)
+	}
+	for d, n := range c.tails {
+		put("tail."+strconv.Itoa(d), n)
 	}
 	return m
 }
@@ -382,7 +389,8 @@ func (w *owner) finish(ctx context.Context) (*Result, error) {
 		r.First, r.Last = since.UTC(), now.UTC()
 	}
 	var err error
-	if r.Report, err = report.Build(ctx, w.ledger, w.o.Policy, w.o.Model, since, now, report.Shadow); err != nil {
+	src := report.Sources{Ledger: w.ledger, Policy: w.o.Policy, Model: w.o.Model, Evidence: w.o.Evidence, State: w.state}
+	if r.Report, err = report.Build(ctx, src, since, now, report.Shadow); err != nil {
 		return nil, err
 	}
 	decided, err := w.ledger.LastDecisions(ctx, time.Time{})

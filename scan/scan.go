@@ -113,6 +113,7 @@ type counted struct {
 	verdicts [policy.NumVerdicts]uint64
 	reasons  [numReasons]uint64
 	saved    [policy.NumExemptions]uint64
+	tails    [intake.NumDecades]uint64
 }
 
 // unread is a line that was not read.

@@ -8,6 +8,7 @@ import (
 	"referee/classifier"
 	"referee/evidence"
 	"referee/features"
+	"referee/intake"
 	"referee/intake/logs"
 	"referee/policy"
 )
@@ -118,6 +119,9 @@ func (w *worker) judge(b *batch, c *counted) {
 	if m.reason != features.Named {
 		c.reasons[m.reason]++
 		return
+	}
+	if !m.result.Abstain && m.verdict != policy.Exempt {
+		c.tails[intake.Decade(m.result.Tail)]++
 	}
 	flagged := !m.result.Abstain && m.result.Tail <= w.o.Policy.Threshold()
 	if flagged && m.verdict == policy.Exempt {

@@ -78,5 +78,7 @@ func (s *Sidecar) Report(ctx context.Context, period time.Duration) (*report.Rep
 	s.reporting.Lock()
 	defer s.reporting.Unlock()
 	now, current := s.now(), s.judging.Load()
-	return report.Build(ctx, s.ledger, current.policy, current.cache.Model(), now.Add(-period), now, string(s.config.Mode))
+	return report.Build(ctx, report.Sources{
+		Ledger: s.ledger, Policy: current.policy, Model: current.cache.Model(), Evidence: s.config.Evidence, WAF: s.config.WAF,
+	}, now.Add(-period), now, string(s.config.Mode))
 }
