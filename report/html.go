@@ -15,6 +15,9 @@ import (
 //go:embed page.css
 var pageCSS string
 
+//go:embed page.js
+var pageJS string
+
 //go:embed page.html
 var pageHTML string
 
@@ -36,25 +39,32 @@ var page = template.Must(template.New("page").Funcs(template.FuncMap{
 	"share":     share,
 	"minute":    minute,
 	"stamp":     func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
+	"percent":   percent,
+	"few":       few,
 	"exemption": exemption,
 	"setName":   setName,
 	"outcome":   outcome,
 }).Parse(pageHTML))
 
-// ContentSecurityPolicy is the header to serve the HTML with: nothing but the page's own style, which it names by its
-// hash. The page carries the same as a meta element, so that it is as strict when it is opened as a file.
+// ContentSecurityPolicy is the header to serve the HTML with: nothing but the page's own style and script, which it names by
+// their hashes. The page carries the same as a meta element, so that it is as strict when it is opened as a file.
 func ContentSecurityPolicy() string { return contentSecurityPolicy() + "; frame-ancestors 'none'" }
 
 // contentSecurityPolicy is without frame-ancestors, which a meta element may not hold (CSP 3, section 3.3).
 func contentSecurityPolicy() string {
-	sum := sha256.Sum256([]byte(pageCSS))
-	return "default-src 'none'; style-src 'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'; base-uri 'none'; form-action 'none'"
+	hash := func(of string) string {
+		sum := sha256.Sum256([]byte(of))
+		return "'sha256-" + base64.StdEncoding.EncodeToString(sum[:]) + "'"
+	}
+	return "default-src 'none'; style-src " + hash(pageCSS) + "; script-src " + hash(pageJS) + "; base-uri 'none'; form-action 'none'"
 }
 
 // view is what the page is made from.
 type view struct {
 	Report                     *Report
 	CSS                        template.CSS
+	JS                         template.JS
+	Plots                      []plot
 	CSP                        string
 	Answer                     []string
 	Warning                    string
@@ -67,7 +77,7 @@ type view struct {
 
 // hitTable is one table of hits: what its first, its fifth and its last column are called, and its rows.
 type hitTable struct {
-	Noun, Width, End string
+	What, Noun, Width, End string
 	List             []Hit
 }
 
@@ -77,10 +87,12 @@ type verdictRow struct {
 	Parts []verdictRow
 }
 
-// HTML writes the report as one page that needs nothing else: no script, no font, no picture, no network.
+// HTML writes the report as one page that needs nothing else: no font, no picture, no network. Its script sorts and filters tables;
+// without it everything is there to read.
 func (r *Report) HTML(w io.Writer) error {
 	v := view{
-		Report: r, CSS: template.CSS(pageCSS), CSP: contentSecurityPolicy(), //nolint:gosec // our own file
+		Report: r, CSS: template.CSS(pageCSS), JS: template.JS(pageJS), CSP: contentSecurityPolicy(), //nolint:gosec // our own files
+		Plots: r.plots(),
 		Answer: r.answer(), Warning: r.warning(), Flagged: r.flagged(), SavedRequests: r.savedRequests(),
 		Verb: "that would be blocked", NamesNow: "names it would block now", ClientsNow: "clients it would block now",
 	}
@@ -88,9 +100,9 @@ func (r *Report) HTML(w io.Writer) error {
 		v.Verb, v.NamesNow, v.ClientsNow = "to block", "names to block now", "clients to block now"
 	}
 	active, past := r.Names.split()
-	v.ActiveNames, v.PastNames = hitTable{"Name", "Networks", "Until", active}, hitTable{"Name", "Networks", "Ended", past}
+	v.ActiveNames, v.PastNames = hitTable{"names", "Name", "Networks", "Until", active}, hitTable{"past names", "Name", "Networks", "Ended", past}
 	active, past = r.Clients.split()
-	v.ActiveClients, v.PastClients = hitTable{"Client", "Flagged names", "Until", active}, hitTable{"Client", "Flagged names", "Ended", past}
+	v.ActiveClients, v.PastClients = hitTable{"clients", "Client", "Flagged names", "Until", active}, hitTable{"past clients", "Client", "Flagged names", "Ended", past}
 	for _, word := range byCount(r.Totals.Verdicts) {
 		row := verdictRow{Word: verdict(word), Count: r.Totals.Verdicts[word]}
 		if word == policy.Invalid.String() {

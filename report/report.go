@@ -6,6 +6,8 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"slices"
+	"strings"
 	"time"
 	"unicode/utf16"
 	"unicode/utf8"
@@ -36,6 +38,7 @@ type Report struct {
 	Labels      Labels       `json:"labels"`      // what the owner said of single names
 	Ready       Readiness    `json:"readiness"`   // whether to enforce, and why
 	WhatIf      WhatIf       `json:"what_if"`     // what other settings would block
+	Near        Near         `json:"near_misses"` // what a rule kept from being blocked
 	Series      Series       `json:"series"`      // what the plots show
 	Spared      []Spared     `json:"spared"`      // clients that a verified session spoke for; the newest first, at most 500
 	Orders      []Order      `json:"orders"`      // what the owner ordered; the newest first, at most 200
@@ -189,6 +192,31 @@ func (a ascii) Write(data []byte) (int, error) {
 		return 0, err
 	}
 	return len(data), nil
+}
+
+// Commands are what to type to say what is known of a hit. A name that is not plain is not put into a command.
+func (h Hit) Commands() []string {
+	label := func(name, says string) []string {
+		if !shellSafe(name) {
+			return nil
+		}
+		return []string{"referee label " + name + " " + says}
+	}
+	if h.Client != "" {
+		commands := []string{"referee waf unblock " + h.Client}
+		for _, name := range h.FlaggedNames[:min(len(h.FlaggedNames), 3)] {
+			commands = append(commands, label(name, "dga")...)
+		}
+		return commands
+	}
+	return slices.Concat(label(h.Name, "dga"), label(h.Name, "benign"))
+}
+
+// shellSafe says whether a name is letters, digits, dots and hyphens alone and no flag.
+func shellSafe(name string) bool {
+	return name != "" && len(name) < 254 && name[0] != '-' && !strings.ContainsFunc(name, func(r rune) bool {
+		return (r < 'a' || r > 'z') && (r < '0' || r > '9') && r != '-' && r != '.'
+	})
 }
 
 // flagged is the number of requests that carried a flagged name.

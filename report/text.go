@@ -23,20 +23,69 @@ func (r *Report) Text(w io.Writer) error {
 
 		printable(r.Settings.Confidence), grouped(r.Settings.OneIn), printable(r.Settings.Model), printable(r.Settings.Policy))
 	for _, s := range r.answer() {
-		fmt.Fprintf(b, "  %s\n", s)
+		for line := range strings.Lines(wrap(s)) {
+			fmt.Fprintf(b, "  %s\n", strings.TrimRight(line, " \n"))
+		}
 	}
 	if s := r.warning(); s != "" {
 		fmt.Fprintf(b, "  %s\n", s)
 	}
+	r.textReady(b)
 	r.textTotals(b)
 	r.textHits(b, "Names", r.Names, table.Row{"name", "1 in", "seen", "networks", "first", "last", "until"}, nameRow)
 	r.textHits(b, "Clients", r.Clients, table.Row{"client", "1 in", "seen", "flagged names", "first", "last", "until"}, clientRow)
+	r.textWhatIf(b)
+	r.textNear(b)
 	r.textSaved(b)
 	r.textLabels(b)
 	r.textCandidates(b)
 	r.textSets(b)
 	_, err := io.WriteString(w, b.String())
 	return err
+}
+
+func (r *Report) textReady(w *strings.Builder) {
+	if len(r.Ready.Checks) == 0 {
+		return
+	}
+	heading(w, "What the answer rests on")
+	t := newTable("result", "check", "measured")
+	var notes []string
+	for _, c := range r.Ready.Checks {
+		word := string(c.State)
+		if c.State == Fail {
+			word = "FAIL"
+		}
+		t.AppendRow(table.Row{word, printable(c.Title), printable(c.Value)})
+		note := ""
+		if c.State != Pass {
+			note = printable("passes if: " + c.Rule)
+		}
+		notes = append(notes, note)
+	}
+	render(w, t, notes...)
+}
+
+func (r *Report) textWhatIf(w *strings.Builder) {
+	if len(r.WhatIf.Rows) == 0 {
+		return
+	}
+	heading(w, fmt.Sprintf("What if: other settings, on the evidence of the last %s", count(r.WhatIf.Window, "hour")))
+	t := newTable("", "confidence", "evidence", "names", "clients", "requests", "share", "by chance", "unconfirmed", "sets full")
+	right(t, 4, 5, 6, 7, 8, 9, 10)
+	for _, row := range r.WhatIf.Rows {
+		mark := ""
+		if row.Today {
+			mark = ">"
+		}
+		t.AppendRow(table.Row{
+			mark, printable(row.Confidence), row.Evidence, grouped(row.Names), grouped(row.Clients), grouped(row.Requests), percent(row.Share),
+			few(row.ByChance), grouped(row.Unconfirmed), percent(row.CapacityUsed),
+		})
+	}
+	render(w, t)
+	fmt.Fprintln(w, "  > is today's setting. By chance: benign names that the model flags, before any evidence is asked for.")
+	fmt.Fprintln(w, "  Unconfirmed: names and clients that you did not label dga; mistakes are among these.")
 }
 
 func heading(w *strings.Builder, title string) {

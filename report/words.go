@@ -31,6 +31,31 @@ func grouped[T int | uint64](n T) string {
 	return s
 }
 
+// percent is a share from 0 to 1 in percent, with two digits that matter.
+func percent(share float64) string {
+	p := 100 * share
+	switch {
+	case p == 0 || p >= 99.5:
+		return fmt.Sprintf("%.0f %%", p)
+	case p < 0.001:
+		return "< 0.001 %"
+	case p < 10:
+		return fmt.Sprintf("%.2g %%", p)
+	}
+	return fmt.Sprintf("%.0f %%", p)
+}
+
+// few is a number that may be less than one.
+func few(n float64) string {
+	switch {
+	case n == 0 || n >= 10:
+		return grouped(uint64(math.Round(n)))
+	case n < 0.1:
+		return "< 0.1"
+	}
+	return fmt.Sprintf("%.1f", n)
+}
+
 // count is a number with its noun: 1 name, 2 names.
 func count[T int | uint64](n T, noun string) string {
 	if n == 1 {
@@ -218,6 +243,9 @@ func (r *Report) answer() []string {
 		grouped(r.flagged()), count(r.Totals.Requests, "request"), share(r.flagged(), r.Totals.Requests)))
 	if n := r.savedRequests(); n > 0 {
 		s = append(s, fmt.Sprintf("Never-block lists spared %s whose names look generated too.", count(n, "request")))
+	}
+	if r.Ready.Answer != "" {
+		s = append([]string{r.Ready.Answer}, s...)
 	}
 	return s
 }
