@@ -146,6 +146,12 @@ func TestHitsStandExpireOrAreReleased(t *testing.T) {
 	if r.Names.Active != 2 || r.Names.Past != 3 || r.Clients.Active != 1 || r.Clients.Past != 0 {
 		t.Errorf("counted %d, %d names and %d, %d clients", r.Names.Active, r.Names.Past, r.Clients.Active, r.Clients.Past)
 	}
+	for _, h := range []*Hit{&r.Names.List[0], &r.Clients.List[0]} {
+		if h.Explanation == nil || len(h.Explanation.Parts) == 0 {
+			t.Errorf("%s%s is not explained", h.Name, h.Client)
+		}
+		h.Explanation = nil
+	}
 	f.diff("a name", r.Names.List[0], Hit{
 		Name: "high.com", State: Active, Why: "block", Decided: ago(20 * time.Hour), Reasons: []string{"score 8.31"}, Score: 8.31,
 		BenignTail: 4.3e-5, OneIn: 23000, Sightings: 12, Networks: 4, Rank: 5, First: ago(50 * time.Hour), Last: ago(49 * time.Hour),

@@ -1,6 +1,7 @@
 package report
 
 import (
+	"math"
 	"time"
 
 	"referee/policy"
@@ -33,6 +34,11 @@ func sample() *Report {
 				Reasons: []string{"score 11.20, at most 1 in 210,000 benign names scores so high", "seen 412 times from about 88 networks in 30 h"},
 				Score:   11.2, BenignTail: 4.7e-6, OneIn: 210000, Sightings: 412, Networks: 88, Rank: 900.5,
 				First: ago(30 * hour), Last: ago(hour), Expires: ago(hour).Add(7 * 24 * hour), Model: "0a1b2c3d4e5f", Policy: "aabbccddeeff",
+				Label:       policy.SaysDGA,
+				Explanation: &Explanation{Form: "random", Parts: []Part{{`contains "zx7"`, 2.31}, {"few vowels", 1.4}, {`ends with "wq"`, -0.2}}},
+				Examples: []Example{{
+					Time: ago(hour), Name: "kq3v9zx7wq.com", Client: "203.0.113.7", Referer: "https://kq3v9zx7wq.com/?q=1", Agent: "Mozilla/5.0", Path: "/login",
+				}},
 			},
 			{
 				Name: "xjwqpvzkrt.biz", State: Active, Why: "seen again", Decided: ago(2 * hour),
@@ -92,6 +98,45 @@ func sample() *Report {
 				Sightings: 9, First: ago(29 * hour), Last: ago(3 * hour),
 			}}},
 		}},
+		Ready: Readiness{
+			Answer: "Not ready to enforce: 1 check does not pass: days observed.",
+			Checks: []Check{
+				{
+					ID: "days", Title: "days observed", State: Fail, Required: true, Value: "3 days with traffic", Rule: "7 days or more of the last 30",
+					Note: "A week has its rhythm; what a weekend brings is not known before one.",
+				},
+				{ID: "model-age", Title: "age of the model", State: Unknown, Value: "it does not say when it was made", Rule: "at most 180 days"},
+				{ID: "saves", Title: "never-block saves", State: Pass, Required: true, Value: "2 names, 243 requests", Rule: "every name that was spared is exempt still"},
+			},
+		},
+		WhatIf: WhatIf{
+			Window: 24, Clients: 41234, Names: 9876, Requests: 612345, Rows: []Row{
+				{
+					Confidence: "sensitive", BenignTail: 1e-3, Evidence: "today", Rules: "name: 2 networks, 3 requests; client: 3 flagged names", Names: 7, Clients: 3,
+					Requests: 2345, Share: 0.0038, ByChance: 9.9, Unconfirmed: 10, FalseClients: newRate(3, 41234),
+					Capacity: []waf.Fill{{Set: waf.SetNames, Entries: 7, Items: 1, Room: 10}}, CapacityUsed: 0.1,
+				},
+				{
+					Confidence: "balanced", BenignTail: 1e-4, Evidence: "today", Rules: "name: 2 networks, 3 requests; client: 3 flagged names", Today: true,
+					Names: 2, Clients: 1, Requests: 455, Share: 0.00074, ByChance: 0.99, Unconfirmed: 3, FalseClients: newRate(1, 41234),
+					Capacity: []waf.Fill{{Set: waf.SetNames, Entries: 2, Items: 1, Room: 10}}, CapacityUsed: 0.1, CapacityShort: 2,
+				},
+			},
+		},
+		Near: Near{Names: 1, Clients: 1, List: []NearMiss{
+			{
+				Client: "203.0.113.9/32", Rule: "client.min-flagged", Why: "it sent 2 flagged names, 3 are asked for", BenignTail: 9e-5, OneIn: 11000,
+				Sightings: 12, Last: ago(2 * hour),
+			},
+			{
+				Name: "pqzwxkvj.top", Rule: "name.min-networks", Why: "it came from 1 of the 2 networks asked for", BenignTail: 8e-5, OneIn: 12000,
+				Sightings: 40, Last: ago(hour),
+			},
+		}},
+		Series:   sampleSeries(),
+		Spared:   []Spared{{Client: "198.51.100.99/32", Time: ago(9 * hour), Why: "spared: a verified session spoke for it 3 min ago"}},
+		Orders:   []Order{{ID: 7, Time: ago(20 * hour), Verb: "unblock", Values: []string{"wzfqxnbl.net"}, Until: ago(0), Why: "a partner"}},
+		Troubles: []Trouble{{Set: "names", Since: ago(hour), Class: "denied", Error: "AccessDeniedException: wafv2:UpdateRegexPatternSet"}},
 		Generations: []Generation{
 			{
 				ID: 41, Time: ago(2 * hour), Set: waf.SetNames, Outcome: waf.Shadow, Why: "1 added", Items: 1, Added: 1, Removed: 1,
@@ -104,4 +149,28 @@ func sample() *Report {
 			},
 		},
 	}
+}
+
+// sampleSeries is a week by the hour, with an attack at its end.
+func sampleSeries() Series {
+	s := Series{
+		Step: 1, Names: []Top{{"kq3v9zx7wq.com", 412}, {"xjwqpvzkrt.biz", 12}}, Networks: []Top{{"2001:db8:1::/48", 31}},
+		Capacity: []Capacity{
+			{Set: waf.SetNames, Time: ago(30 * time.Hour), Items: 1, Room: 10}, {Set: waf.SetNames, Time: ago(2 * time.Hour), Items: 2, Room: 10},
+			{Set: waf.SetIPv6, Time: ago(3 * time.Hour), Items: 1, Room: 10000},
+		},
+	}
+	for i := range 168 {
+		p := Point{Start: ago(time.Duration(168-i) * time.Hour), Requests: uint64(5000 + 3000*((i+6)%24)/24)}
+		if i > 130 {
+			p.Flagged, p.Live, p.Candidate = uint64(i%17*5), uint64(i%17*5), uint64(i%17*6)
+		}
+		s.Points = append(s.Points, p)
+	}
+	for d, n := range []uint64{700000, 71000, 6900, 705, 1200, 600, 70, 0} {
+		b := TailBin{From: math.Pow10(-d - 1), To: math.Pow10(-d), Requests: n}
+		b.Expected = (b.To - b.From) * 780475
+		s.Tails = append(s.Tails, b)
+	}
+	return s
 }

@@ -78,7 +78,7 @@ type view struct {
 // hitTable is one table of hits: what its first, its fifth and its last column are called, and its rows.
 type hitTable struct {
 	What, Noun, Width, End string
-	List             []Hit
+	List                   []Hit
 }
 
 type verdictRow struct {
@@ -92,7 +92,7 @@ type verdictRow struct {
 func (r *Report) HTML(w io.Writer) error {
 	v := view{
 		Report: r, CSS: template.CSS(pageCSS), JS: template.JS(pageJS), CSP: contentSecurityPolicy(), //nolint:gosec // our own files
-		Plots: r.plots(),
+		Plots:  r.plots(),
 		Answer: r.answer(), Warning: r.warning(), Flagged: r.flagged(), SavedRequests: r.savedRequests(),
 		Verb: "that would be blocked", NamesNow: "names it would block now", ClientsNow: "clients it would block now",
 	}

@@ -54,7 +54,9 @@ func across(share float64) float64 { return plotLeft + share*(plotRight-plotLeft
 func up(share float64) float64 { return plotBottom - min(max(share, 0), 1)*(plotBottom-plotTop) }
 
 // Grid gives the template the corners.
-func (plot) Grid() map[string]float64 { return map[string]float64{"Left": plotLeft, "Right": plotRight, "Bottom": plotBottom} }
+func (plot) Grid() map[string]float64 {
+	return map[string]float64{"Left": plotLeft, "Right": plotRight, "Bottom": plotBottom}
+}
 
 // plots are those for which there is something to show.
 func (r *Report) plots() []plot {
@@ -65,12 +67,13 @@ func (r *Report) plots() []plot {
 			all = append(all, p)
 		}
 	}
-	requests, flagged := func(p Point) uint64 { return p.Requests }, func(p Point) uint64 { return p.Flagged }
-	add(s.overTime("Requests", requests), r.Totals.Requests > 0)
-	add(s.overTime("Requests with a flagged name", flagged), r.flagged() > 0)
-	add(s.tailsPlot(), len(s.Tails) > 0)
-	add(barsPlot("Flagged names seen most", s.Names), len(s.Names) > 0)
-	add(barsPlot("Networks of the clients to block, by flagged requests", s.Networks), len(s.Networks) > 0)
+	if r.Totals.Requests > 0 {
+		add(s.overTime("Requests", func(p Point) uint64 { return p.Requests }), true)
+		add(s.overTime("Requests with a flagged name", func(p Point) uint64 { return p.Flagged }), r.flagged() > 0)
+	}
+	add(s.tailsPlot())
+	add(barsPlot("Flagged names seen most", s.Names))
+	add(barsPlot("Networks of the clients to block, by flagged requests", s.Networks))
 	add(r.capacityPlot())
 	add(s.candidatePlot())
 	return all
@@ -162,7 +165,10 @@ func box(path *strings.Builder, left, right, top float64) {
 }
 
 // tailsPlot is on a logarithmic scale: what is generated are a few among very many.
-func (s *Series) tailsPlot() plot {
+func (s *Series) tailsPlot() (plot, bool) {
+	if len(s.Tails) == 0 {
+		return plot{}, false
+	}
 	all, most := uint64(0), 10.0
 	for _, b := range s.Tails {
 		all += b.Requests
@@ -199,11 +205,11 @@ func (s *Series) tailsPlot() plot {
 	p.Lines = []shape{{Name: "expected of benign names", Class: "b", Path: expected.String()}}
 	p.Summary = fmt.Sprintf("Of %s, %s score as at most 1 in 1,000 benign names does; of benign names alone %s would be expected. "+
 		"From left to right each bar is ten times rarer.", count(all, "request"), grouped(flagged), short(float64(all)*1e-3))
-	return p
+	return p, true
 }
 
 // barsPlot is a list of bars. Labels are escaped and cut: they are names that clients sent.
-func barsPlot(title string, top []Top) plot {
+func barsPlot(title string, top []Top) (plot, bool) {
 	p := plot{Title: title, Height: barStep*float64(len(top)) + 4}
 	for i, t := range top {
 		p.Rows = append(p.Rows, bar{
@@ -213,7 +219,7 @@ func barsPlot(title string, top []Top) plot {
 	if len(top) > 0 {
 		p.Summary = fmt.Sprintf("%s leads with %s.", escape(top[0].What, 60), grouped(top[0].Count))
 	}
-	return p
+	return p, len(top) > 0
 }
 
 func (r *Report) capacityPlot() (plot, bool) {

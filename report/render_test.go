@@ -66,6 +66,9 @@ func quiet() *Report {
 		Totals: Totals{Verdicts: map[string]uint64{"dga": 0}, NoName: map[string]uint64{}, Saved: map[string]uint64{}},
 		Names:  Hits{List: []Hit{}}, Clients: Hits{List: []Hit{}}, Saved: Saved{List: []SavedName{}},
 		Sets: []Set{}, Generations: []Generation{}, Labels: Labels{List: []Label{}}, Candidates: []Comparison{},
+		Ready: Readiness{Checks: []Check{}}, WhatIf: WhatIf{Rows: []Row{}}, Near: Near{List: []NearMiss{}},
+		Series: Series{Step: 1, Points: []Point{}, Tails: []TailBin{}, Names: []Top{}, Networks: []Top{}, Capacity: []Capacity{}},
+		Spared: []Spared{}, Orders: []Order{}, Troubles: []Trouble{},
 	}
 }
 
@@ -84,6 +87,16 @@ func hostile() *Report {
 	}
 	r.Saved.List[0].Name, r.Saved.List[0].Exemption = evil, evil
 	r.Labels.List[0] = Label{Name: evil, Label: evil, Who: evil, Reason: evil, Exemption: evil}
+	for i := range r.Names.List {
+		h := &r.Names.List[i]
+		h.Examples = []Example{{Time: noon, Name: evil, Client: "203.0.113.7", Referer: "https://x.com/" + evil, Agent: evil, Path: evil}}
+		h.Explanation = &Explanation{Form: evil, Parts: []Part{{What: evil, Effect: 1}}}
+		h.Label = evil
+	}
+	r.Near.List[1].Name, r.Near.List[1].Rule, r.Near.List[1].Why = evil, evil, evil
+	r.Spared[0].Why, r.Series.Names[0].What = evil, evil
+	r.Orders[0] = Order{Time: noon, Verb: evil, Values: []string{evil}, Why: evil}
+	r.Troubles[0] = Trouble{Set: evil, Since: noon, Class: evil, Error: evil}
 	c := &r.Candidates[0]
 	c.Live, c.Candidate, c.New.List[0].Name, c.Lost.List[0].Name = evil, evil, evil, evil
 	r.Sets[0].Sample = []string{evil}
@@ -165,13 +178,19 @@ func walk(t *testing.T, page []byte, f func(n *html.Node, attributes map[string]
 	}
 }
 
-func TestThePageNeedsNothingElseAndRunsNothing(t *testing.T) {
+func TestThePageNeedsNothingElseAndRunsItsOwnScriptAlone(t *testing.T) {
 	for _, r := range []*Report{sample(), enforced(), quiet(), hostile()} {
 		_, _, page := rendered(t, r)
-		styles := 0
+		styles, scripts := 0, 0
 		walk(t, page, func(n *html.Node, attributes map[string]string) {
 			switch n.Data {
-			case "script", "link", "img", "iframe", "object", "form", "base":
+			case "script":
+				scripts++
+				sum := sha256.Sum256([]byte(n.FirstChild.Data))
+				if hash := base64.StdEncoding.EncodeToString(sum[:]); !strings.Contains(ContentSecurityPolicy(), "script-src 'sha256-"+hash+"';") {
+					t.Errorf("the policy does not allow the page's script: %s has no %s", ContentSecurityPolicy(), hash)
+				}
+			case "link", "img", "iframe", "object", "form", "base":
 				t.Errorf("the page has a %s", n.Data)
 			case "style":
 				styles++
@@ -190,8 +209,8 @@ func TestThePageNeedsNothingElseAndRunsNothing(t *testing.T) {
 				}
 			}
 		})
-		if styles != 1 {
-			t.Errorf("%d styles", styles)
+		if styles != 1 || scripts != 1 {
+			t.Errorf("%d styles and %d scripts", styles, scripts)
 		}
 	}
 }
@@ -235,13 +254,18 @@ func TestThePageHasLandmarksAndLabels(t *testing.T) {
 func TestHostileStringsAreShownAsText(t *testing.T) {
 	_, data, page := rendered(t, hostile())
 	for what, b := range map[string][]byte{"page": page, "JSON": data} {
-		if bytes.Contains(b, []byte("<script")) {
+		if bytes.Contains(bytes.Replace(b, []byte("<script>\"use strict\";"), nil, 1), []byte("<script")) {
 			t.Errorf("the %s holds a script", what)
 		}
 	}
 	for _, c := range string(page) {
 		if c != '\n' && (c < ' ' || c > '~') {
 			t.Fatalf("the page holds %U", c)
+		}
+	}
+	for _, c := range data {
+		if c != '\n' && (c < ' ' || c > '~') {
+			t.Fatalf("the JSON holds %#x", c)
 		}
 	}
 	if !json.Valid(data) {
@@ -259,7 +283,7 @@ func TestAThousandHitsAreListedOnThePageAndSummedUpInText(t *testing.T) {
 		r.Names.Active++
 	}
 	text, _, page := rendered(t, r)
-	if n := bytes.Count(page, []byte("<code>kq3v9zx7wq.com</code>\n")); n < 990 {
+	if n := bytes.Count(page, []byte("<code>kq3v9zx7wq.com</code> <span")); n < 990 {
 		t.Errorf("the page lists %d", n)
 	}
 	if !bytes.Contains(text, []byte("and 975 more: --format json or html")) || bytes.Count(text, []byte("\n")) > 180 {

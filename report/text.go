@@ -84,7 +84,7 @@ func (r *Report) textWhatIf(w *strings.Builder) {
 		})
 	}
 	render(w, t)
-	fmt.Fprintln(w, "  > is today's setting. By chance: benign names that the model flags, before any evidence is asked for.")
+	fmt.Fprintln(w, "  > is today's setting. By chance: benign names that the model flags, before evidence is asked for.")
 	fmt.Fprintln(w, "  Unconfirmed: names and clients that you did not label dga; mistakes are among these.")
 }
 
