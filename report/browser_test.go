@@ -118,9 +118,16 @@ func (b *browser) do(actions ...chromedp.Action[chromedp.Void]) {
 	}
 }
 
-// open shows a report in a window of this width, and fails on whatever went wrong.
-func (b *browser) open(r *Report, width int64, scheme string) {
+// open shows a report in a window, and fails on whatever went wrong.
+func (b *browser) open(r *Report, in window) {
 	b.Helper()
+	width, scheme := int64(1280), "light"
+	if in == phone || in == phoneDark {
+		width = 390
+	}
+	if in == deskDark || in == phoneDark {
+		scheme = "dark"
+	}
 	_, _, b.page = rendered(b.T, r)
 	b.trouble, b.requests = nil, nil
 	call(b, emulation.SetEmulatedMedia, emulation.SetEmulatedMediaParams{
@@ -174,11 +181,11 @@ func (b *browser) screenshot(name string) {
 	}
 	ctx, cancel := context.WithTimeout(b.ctx, time.Minute)
 	defer cancel()
-	picture, err := chromedp.Run(ctx, chromedp.FullScreenshot(80))
+	picture, err := chromedp.Run(ctx, chromedp.FullScreenshot(100))
 	if err != nil {
 		b.Fatal(err)
 	}
-	if err := os.WriteFile(filepath.Join(dir, name+".jpg"), picture, 0o644); err != nil {
+	if err := os.WriteFile(filepath.Join(dir, name+".png"), picture, 0o644); err != nil {
 		b.Fatal(err)
 	}
 }
@@ -201,29 +208,54 @@ func crowded(hits int) *Report {
 const (
 	rows  = `[...document.querySelector('#names table').tBodies[0].rows].filter(r => !r.hidden)`
 	first = rows + `[0].querySelector('code').textContent`
-	fits  = `document.documentElement.scrollWidth <= innerWidth`
+
+	tooWide = `document.documentElement.scrollWidth <= innerWidth ? '' : [...document.querySelectorAll('body *')]
+		.filter(e => e.getBoundingClientRect().right > innerWidth).map(e => e.tagName + '.' + e.className + ' ' + e.textContent.slice(0, 40)).slice(-3).join('; ')`
+)
+
+// window is one in which the page is looked at.
+type window string
+
+const (
+	desk, deskDark   window = "desk", "desk-dark"
+	phone, phoneDark window = "phone", "phone-dark"
 )
 
 func TestThePageInABrowser(t *testing.T) {
 	b := newBrowser(t)
-	for name, r := range map[string]*Report{"sample": sample(), "quiet": quiet(), "hostile": hostile(), "enforce": enforced(), "one": crowded(1)} {
-		for _, scheme := range []string{"light", "dark"} {
-			for _, width := range []int64{1280, 390} {
-				b.open(r, width, scheme)
-				if !ask[bool](b, fits) {
-					b.Errorf("%s is wider than a window of %d", name, width)
-				}
-				is(b, `document.title.startsWith('Referee: ')`, true)
-				is(b, `document.querySelectorAll('script').length`, 1)
-				b.screenshot(fmt.Sprintf("%s-%s-%d", name, scheme, width))
-				if poor := ask[string](b, poorContrast); poor != "" {
-					b.Errorf("%s, %s, %d wide: less contrast than 4.5 to 1: %s", name, scheme, width, poor)
-				}
+	for _, shown := range []struct {
+		name    string
+		report  *Report
+		windows []window
+	}{
+		{"sample", sample(), []window{desk, deskDark, phone, phoneDark}},
+		{"hostile", hostile(), []window{desk, phoneDark}},
+		{"quiet", quiet(), []window{deskDark, phone}},
+		{"enforce", enforced(), []window{desk}},
+		{"one", crowded(1), []window{phone}},
+	} {
+		for _, w := range shown.windows {
+			b.open(shown.report, w)
+			if wide := ask[string](b, tooWide); wide != "" {
+				b.Errorf("%s in a %s: wider than the window: %s", shown.name, w, wide)
 			}
+			if poor := ask[string](b, poorContrast); poor != "" {
+				b.Errorf("%s in a %s: less contrast than 4.5 to 1: %s", shown.name, w, poor)
+			}
+			is(b, `document.title.startsWith('Referee: ')`, true)
+			is(b, `document.querySelectorAll('script').length`, 1)
+			b.screenshot(fmt.Sprintf("%s-%s", shown.name, w))
 		}
 	}
 
-	b.open(crowded(5000), 1280, "light")
+	// Without the script all is there.
+	call(b, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true})
+	b.open(crowded(60), desk)
+	call(b, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: false})
+	is(b, rows+`.length`, 60)
+	is(b, `document.querySelectorAll('button, input').length`, 0)
+
+	b.open(crowded(5000), desk)
 	is(b, rows+".length", 50)
 	is(b, `document.querySelectorAll('#names tbody tr').length`, 5000)
 
@@ -261,28 +293,19 @@ func TestThePageInABrowser(t *testing.T) {
 	b.do(chromedp.SendKeys(chromedp.CSS("#names input"), kb.Backspace+"nothing like it"))
 	is(b, rows+".length", 0)
 	is(b, `document.querySelector('#names output').value`, "0 of 5,000 shown")
-	b.do(chromedp.SetValue(chromedp.CSS("#names input"), ""), chromedp.SendKeys(chromedp.CSS("#names input"), " "))
+	is(b, `(i => { i.value = ''; i.dispatchEvent(new Event('input')) })(document.querySelector('#names input')) ?? 'done'`, "done")
 	is(b, rows+".length", 50)
 	b.do(chromedp.Click(chromedp.CSS("#names button.all")))
 	is(b, rows+".length", 5000)
 	b.settled()
 
 	// On a phone there is a list to choose the column from.
-	b.open(crowded(60), 390, "light")
-	is(b, fits, true)
+	b.open(crowded(60), phone)
+	is(b, tooWide, "")
 	is(b, `(s => { s.value = 3; s.dispatchEvent(new Event('change')) })(document.querySelector('#names select'))`+
 		` ?? document.querySelector('#names thead th:nth-child(4)').ariaSort`, "descending")
 	is(b, `getComputedStyle(document.querySelector('#names thead button')).visibility`, "hidden")
 	b.settled()
-}
-
-func TestThePageIsWholeWithoutItsScript(t *testing.T) {
-	b := newBrowser(t)
-	call(b, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: true})
-	b.open(crowded(60), 1280, "light")
-	call(b, emulation.SetScriptExecutionDisabled, emulation.SetScriptExecutionDisabledParams{Value: false})
-	is(b, `document.querySelectorAll('#names tbody tr:not([hidden])').length`, 60)
-	is(b, `document.querySelectorAll('button, input').length`, 0)
 }
 
 // poorContrast names the first text of less contrast than WCAG 2's 4.5 to 1 on the nearest ground that is painted.

@@ -3,6 +3,7 @@
 // they show all. Nothing here asks a network, and nothing writes HTML.
 (() => {
   const most = 50;
+  const few = 5; // to see at a glance
   const make = (tag, properties, ...children) => {
     const e = Object.assign(document.createElement(tag), properties);
     e.append(...children);
@@ -34,7 +35,7 @@
     const bar = make("div", { className: "tools" },
       make("label", {}, "Filter " + title + " ", input),
       make("label", { className: "narrow-only" }, "Sort by ", select), make("span", { className: "narrow-only" }, turn), status);
-    table.before(bar);
+    if (rows.length > few) table.before(bar);
     table.after(all);
 
     const show = () => {

@@ -37,7 +37,7 @@ type shape struct {
 
 // bar is a labelled horizontal bar.
 type bar struct {
-	Y, Width     float64
+	Y, Width     float64 // of the bar, below its label
 	Label, Value string
 }
 
@@ -213,7 +213,7 @@ func barsPlot(title string, top []Top) (plot, bool) {
 	p := plot{Title: title, Height: barStep*float64(len(top)) + 4}
 	for i, t := range top {
 		p.Rows = append(p.Rows, bar{
-			Y: barStep * float64(i), Width: 352 * float64(t.Count) / float64(max(1, top[0].Count)), Label: escape(t.What, 36), Value: grouped(t.Count),
+			Y: barStep*float64(i) + 16, Width: 352 * float64(t.Count) / float64(max(1, top[0].Count)), Label: escape(t.What, 36), Value: grouped(t.Count),
 		})
 	}
 	if len(top) > 0 {
