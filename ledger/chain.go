@@ -206,6 +206,7 @@ type keptLink struct {
 	Kind       string `json:"kind"`
 	Row        int64  `json:"row"`
 	Commitment []byte `json:"commitment"`
+	Link       []byte `json:"link"`
 }
 
 func (c *chain) record(at time.Time, what, who string, body recordBody) error {

@@ -51,26 +51,35 @@ func (r *decisionRow) commitment() []byte {
 // readDecisions reads decisions from id, time, action, key, why and hit. One that cannot be read is left out and remembered:
 // what it was about is known to nobody any more, and the others still count.
 func (l *Ledger) readDecisions(ctx context.Context, doing, query string, args ...any) ([]policy.Decision, error) {
+	entries, _, err := l.readEntries(ctx, doing, query, args...)
+	decisions := make([]policy.Decision, len(entries))
+	for i := range entries {
+		decisions[i] = entries[i].Decision
+	}
+	return decisions, err
+}
+
+// readEntries is readDecisions with ids; last is that of the last row, whether it could be read or not; 0: there was none.
+func (l *Ledger) readEntries(ctx context.Context, doing, query string, args ...any) (entries []Entry, last int64, err error) {
 	type row struct {
-		id       int64
+		Entry
 		key, hit string
-		policy.Decision
 	}
 	rows, err := collect(ctx, l, doing, func(rows *sql.Rows) (r row, err error) {
 		var at int64
-		err = rows.Scan(&r.id, &at, &r.Action, &r.key, &r.Why, &r.hit)
-		r.Time = fromNanos(at)
+		err = rows.Scan(&r.ID, &at, &r.Action, &r.key, &r.Why, &r.hit)
+		r.Time, last = fromNanos(at), r.ID
 		return r, err
 	}, query, args...)
-	decisions := make([]policy.Decision, 0, len(rows))
+	entries = make([]Entry, 0, len(rows))
 	for _, r := range rows {
 		if err := readHit(&r.Hit, r.key, r.hit); err != nil {
-			l.skip(r.id, err)
+			l.skip(r.ID, err)
 			continue
 		}
-		decisions = append(decisions, r.Decision)
+		entries = append(entries, r.Entry)
 	}
-	return decisions, err
+	return entries, last, err
 }
 
 // readHit reads a hit whose client stands in its key alone. Of a client that is forgotten it is the unspecified address.

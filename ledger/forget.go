@@ -34,10 +34,13 @@ type Forgotten struct {
 	Generations int          `json:"generations"` // lists that held its address
 }
 
+// Found says whether there was something to erase.
+func (f Forgotten) Found() bool { return f != Forgotten{Client: f.Client} }
+
 // Forget erases a client, which is the evidence.ClientPrefix of an address, and what was kept of its aged addresses as far as
 // they say which client it was. What was truncated to a network is everybody's in it and stays. It works in steps, so that
-// the owner's commits wait for none of them long, and may be called again after an error. When it returns nil no byte of the
-// address is left in the ledger's files.
+// the owner's commits wait for none of them long, and may be called again after an error. When a call finds nothing more, no
+// byte of the address is left in the ledger's files.
 //
 // It fails with ErrBlocked while the client stands in a WAF set: forgotten, nobody would know to take it out again. Evidence
 // that a running process has in memory is its own to forget first (evidence.State.Forget).
@@ -56,19 +59,22 @@ func (l *Ledger) Forget(ctx context.Context, client netip.Prefix, who string, no
 		func() error { return l.forgetFlagged(ctx, &f, []netip.Prefix{client, hashed}) },
 		func() error { return l.forgetEvidence(ctx, &f) },
 		func() error { return l.forgetGenerations(ctx, &f) },
-		func() error {
-			return l.transact(ctx, "forget", func(tx *sql.Tx) error {
-				_, err := tx.ExecContext(ctx, `DELETE FROM forget WHERE client = ?`, client.String())
-				return err
-			})
-		},
-		func() error { return l.emptyLog(ctx) },
 	} {
 		if err := step(); err != nil {
 			return f, err
 		}
 	}
-	return f, nil
+	if f.Found() {
+		return f, l.emptyLog(ctx) // somebody who writes beside may not have known yet: what was asked stands until there is nothing left
+	}
+	err = l.transact(ctx, "forget", func(tx *sql.Tx) error {
+		_, err := tx.ExecContext(ctx, `DELETE FROM forget WHERE client = ?`, client.String())
+		return err
+	})
+	if err != nil {
+		return f, err
+	}
+	return f, l.emptyLog(ctx)
 }
 
 // notInASet refuses what stands in a set as far as the journal knows.
@@ -257,13 +263,10 @@ func (l *Ledger) emptyLog(ctx context.Context) error {
 	}
 }
 
-// RequestForget asks the process that owns the directory to forget a client, which it does within seconds; Requested tells
-// when it is done.
+// RequestForget asks the process that owns the directory to forget a client, which it does within seconds, or once
+// the client has left the WAF sets. ForgetRequests does not list it any more when it is done.
 func (l *Ledger) RequestForget(ctx context.Context, client netip.Prefix, who string) error {
 	client = evidence.ClientPrefix(client.Addr())
-	if err := l.notInASet(ctx, client); err != nil {
-		return err
-	}
 	return l.transact(ctx, "ask to forget", func(tx *sql.Tx) error {
 		_, err := tx.ExecContext(ctx, `INSERT INTO forget (client, who) VALUES (?, ?) ON CONFLICT DO NOTHING`, client.String(), who)
 		return err

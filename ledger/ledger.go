@@ -59,6 +59,8 @@ type Ledger struct {
 	limits limits
 	beside bool // opened by OpenAppend: another process may own the directory
 
+	flaggedAged int64 // up to which flagged request Maintain has looked in this round
+
 	skipping sync.Mutex
 	skipped  map[int64]error // decisions that cannot be read
 }
@@ -96,11 +98,18 @@ func (l *Ledger) openFile(ctx context.Context, path string) error {
 	if l.write, err = open(path, "mode=rw", 1); err != nil {
 		return l.fail("open", err)
 	}
-	if err := l.migrate(ctx, l.write); err != nil {
+	from, err := l.migrate(ctx, l.write)
+	if err != nil {
 		return err
 	}
 	if err := l.check(ctx); err != nil {
 		return err
+	}
+	if from > 0 && from < chained {
+		// What older versions deleted lies about in free pages, addresses among it.
+		if _, err := l.write.ExecContext(ctx, "VACUUM"); err != nil {
+			return l.fail("tidy up after bringing it up to date", err)
+		}
 	}
 	var mode string
 	if err := l.write.QueryRowContext(ctx, "PRAGMA journal_mode=WAL").Scan(&mode); err != nil {
@@ -123,7 +132,10 @@ func Memory(ctx context.Context) (*Ledger, error) {
 		return nil, err
 	}
 	l := &Ledger{name: "in memory", write: db, read: db, limits: defaultLimits}
-	if err := errors.Join(l.migrate(ctx, db), l.prepare(ctx)); err != nil {
+	if _, err := l.migrate(ctx, db); err != nil {
+		return nil, errors.Join(err, l.Close())
+	}
+	if err := l.prepare(ctx); err != nil {
 		return nil, errors.Join(err, l.Close())
 	}
 	return l, nil

@@ -3,7 +3,9 @@ package ledger
 import (
 	"context"
 	"database/sql"
+	"net/netip"
 	"path/filepath"
+	"strings"
 	"sync"
 	"testing"
 	"time"
@@ -178,4 +180,34 @@ func TestALedgerOfTheFirstVersionIsBroughtUpToDateWithWhatItHolds(t *testing.T) 
 	if _, err := l.Order(t.Context(), waf.Order{Time: noon, Verb: waf.OrderHold}); err != nil {
 		t.Error(err)
 	}
+}
+
+func TestALedgerFromBeforeTheChainIsLinkedAsItIsFound(t *testing.T) {
+	dir := t.TempDir()
+	tamper(t, dir, migrations[0], migrations[1], migrations[2], migrations[3], "PRAGMA application_id=1382445669; PRAGMA user_version=4",
+		`INSERT INTO decisions (time, action, key, why, hit) VALUES
+		(1, 'block', 'client:203.0.113.77/32', 'w', '{"kind":"client","client":"203.0.113.77/32","expires":"2026-03-01T12:30:00Z"}'),
+		(2, 'block', 'name:kq3v9z.com', 'w', '{"kind":"name","domain":"kq3v9z.com"}'),
+		(3, 'block', 'name:broken.com', 'w', '{"kind":')`,
+		`INSERT INTO hits VALUES ('client:203.0.113.77/32', 1, 1772368200000000000), ('name:kq3v9z.com', 2, 0), ('name:broken.com', 3, 0)`,
+		`INSERT INTO orders (time, verb, until, carried, body) VALUES (1, 'hold', 0, 1, '{"verb":"hold"}'), (2, 'hold', 0, 0, '{"verb":"hold"}')`,
+		`INSERT INTO labels (time, name, says, who, reason) VALUES (1, 'a.com', 'dga', 'alice', '')`)
+	l := owner(t, dir)
+	v := whole(t, l)
+	if v.Links != 8 || v.Decisions != 3 || v.Orders != 2 || v.Labels != 1 {
+		t.Errorf("%+v", v)
+	}
+	hits, err := l.ActiveHits(t.Context(), time.Time{})
+	if err != nil || len(hits) != 2 || hits[0].Client.String() != "203.0.113.77/32" && hits[1].Client.String() != "203.0.113.77/32" {
+		t.Errorf("%+v, %v", hits, err)
+	}
+	if err := l.Skipped(); err == nil || !strings.Contains(err.Error(), "decision 3 cannot be read and is left out") {
+		t.Errorf("the broken hit is passed over: %v", err)
+	}
+	client := netip.MustParsePrefix("203.0.113.77/32")
+	if _, err := l.Forget(t.Context(), client, "alice", noon); err != nil {
+		t.Fatal(err)
+	}
+	whole(t, l)
+	inNoFile(t, dir, []byte("203.0.113.77"))
 }

@@ -112,28 +112,32 @@ func (l *Ledger) LastDecisions(ctx context.Context, since time.Time) ([]policy.D
 		UNION SELECT decision FROM hits) ORDER BY id DESC`, nanos(since), most)
 }
 
-// Hour is what was counted in one hour.
+// Hour is what was counted in one hour; of a time of which only days are kept (Config.Retain), in one day.
 type Hour struct {
 	Start  time.Time
+	Day    bool              // UTC
 	Counts map[string]uint64 // as in Batch, and the ledger's own counters
 }
 
-// Hours returns the hours from the one that since lies in, the oldest first. Hours without a count are not there.
+// Hours returns the hours from the one that since lies in, and before them the days from the one that since lies in, the
+// oldest first; no time is in both. Hours and days without a count are not there.
 func (l *Ledger) Hours(ctx context.Context, since time.Time) ([]Hour, error) {
 	type row struct {
-		hour    int64
+		start   int64
+		day     bool
 		counter string
 		count   int64
 	}
-	from := since.Truncate(time.Hour).Unix()
 	rows, err := collect(ctx, l, "read the hours", func(rows *sql.Rows) (r row, err error) {
-		return r, rows.Scan(&r.hour, &r.counter, &r.count)
-	}, `SELECT hour, counter, count FROM hours WHERE hour >= ? ORDER BY hour`, from)
+		return r, rows.Scan(&r.start, &r.day, &r.counter, &r.count)
+	}, `SELECT day AS start, true, counter, count FROM days WHERE day >= ?
+		UNION ALL SELECT hour, false, counter, count FROM hours WHERE hour >= ? ORDER BY start`,
+		since.Truncate(24*time.Hour).Unix(), since.Truncate(time.Hour).Unix())
 	var hours []Hour
 	for _, r := range rows {
-		start := time.Unix(r.hour, 0).UTC()
-		if len(hours) == 0 || !hours[len(hours)-1].Start.Equal(start) {
-			hours = append(hours, Hour{Start: start, Counts: map[string]uint64{}})
+		start := time.Unix(r.start, 0).UTC()
+		if n := len(hours); n == 0 || !hours[n-1].Start.Equal(start) || hours[n-1].Day != r.day {
+			hours = append(hours, Hour{Start: start, Day: r.day, Counts: map[string]uint64{}})
 		}
 		hours[len(hours)-1].Counts[r.counter] = uint64(r.count)
 	}

@@ -172,7 +172,7 @@ var migrations = [...]string{
 	ALTER TABLE decisions ADD COLUMN blind BLOB;
 	ALTER TABLE decisions ADD COLUMN aged INTEGER NOT NULL DEFAULT 0; -- 1: key is what is left of the address; 2: nothing is
 	CREATE INDEX decisions_by_key ON decisions (key, id);
-	CREATE INDEX decisions_full ON decisions (key) WHERE salt IS NOT NULL AND aged = 0;
+	CREATE INDEX decisions_full ON decisions (key, expires) WHERE salt IS NOT NULL AND aged = 0;
 
 	ALTER TABLE orders ADD COLUMN salt BLOB;
 	ALTER TABLE orders ADD COLUMN blind BLOB;
@@ -246,13 +246,14 @@ func (l *Ledger) readable(ctx context.Context, db *sql.DB) error {
 	return nil
 }
 
-// migrate makes the tables of a new ledger and brings an older one up to date, in one transaction.
-func (l *Ledger) migrate(ctx context.Context, db *sql.DB) error {
+// migrate makes the tables of a new ledger and brings an older one up to date, in one transaction. It returns the version
+// that it found.
+func (l *Ledger) migrate(ctx context.Context, db *sql.DB) (int, error) {
 	v, err := l.identify(ctx, db)
 	if err != nil || v == version {
-		return err
+		return v, err
 	}
-	return l.transact(ctx, fmt.Sprintf("bring from version %d to %d", v, version), func(tx *sql.Tx) error {
+	return v, l.transact(ctx, fmt.Sprintf("bring from version %d to %d", v, version), func(tx *sql.Tx) error {
 		for _, m := range migrations[v:] {
 			if _, err := tx.ExecContext(ctx, m); err != nil {
 				return err

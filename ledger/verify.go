@@ -253,7 +253,7 @@ func (v *verifier) end(head Head, asked map[int64]Head) error {
 // keptRow is one from before the chain's beginning.
 func (v *verifier) keptRow(r *linkedRow) {
 	k, is := v.kept[r.seq]
-	if !is || k.Kind != r.kind || k.Row != r.row || !bytes.Equal(k.Commitment, r.commitment) {
+	if !is || k.Kind != r.kind || k.Row != r.row || !bytes.Equal(k.Commitment, r.commitment) || !bytes.Equal(k.Link, r.link) {
 		v.find("link %d (%s %d) is not one of those kept when older ones were pruned", r.seq, r.kind, r.row)
 	}
 	delete(v.kept, r.seq)

@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"bytes"
+	"context"
 	"database/sql"
 	"fmt"
 	"net/netip"
@@ -113,19 +114,10 @@ func tampering(rt *rapid.T, tx *sql.Tx) string {
 		_, err := tx.Exec(query, args...) // a constraint may refuse it: then nothing was changed
 		return err == nil
 	}
-	var ids []int64
-	rows, err := tx.Query(`SELECT ` + key + ` FROM ` + table + ` ORDER BY 1`)
+	ids, err := gather(&chain{ctx: context.Background(), tx: tx}, scanID, `SELECT `+key+` FROM `+table+` ORDER BY 1`)
 	if err != nil {
 		rt.Fatal(err)
 	}
-	for rows.Next() {
-		var id int64
-		if err := rows.Scan(&id); err != nil {
-			rt.Fatal(err)
-		}
-		ids = append(ids, id)
-	}
-	rows.Close()
 	id := rapid.SampledFrom(ids).Draw(rt, "row")
 	column := rapid.SampledFrom(covered[table]).Draw(rt, "column")
 	other := rapid.SampledFrom(ids).Draw(rt, "other")

@@ -11,6 +11,7 @@ import (
 	"referee/evidence"
 	"referee/intake"
 	"referee/intake/logs"
+	"referee/ledger"
 	"referee/policy"
 	"referee/waf"
 )
@@ -29,6 +30,7 @@ type Config struct {
 	Model    ModelConfig        `yaml:"classifier" embed:"" prefix:"classifier-"`
 	Policy   policy.Config      `yaml:",inline" embed:""`
 	Evidence evidence.Config    `yaml:"evidence" embed:"" prefix:"evidence-"`
+	Ledger   ledger.Config      `yaml:"ledger" embed:"" prefix:"ledger-"`
 	WAF      waf.Config         `yaml:"waf" embed:"" prefix:"waf-"`
 	Alert    alert.Config       `yaml:"alert" embed:"" prefix:"alert-"`
 	Health   HealthConfig       `yaml:"health" embed:"" prefix:"health-"`
@@ -105,7 +107,7 @@ func (c Config) Validate() error {
 	if c.Shutdown.Delay < 0 || c.Shutdown.Timeout <= 0 {
 		errs = append(errs, fmt.Errorf("shutdown: delay %v must not be negative and timeout %v must be above zero", c.Shutdown.Delay, c.Shutdown.Timeout))
 	}
-	for _, part := range []interface{ Validate() error }{c.Intake, c.Observe, c.Proxy, c.Logs, c.Policy, c.Evidence, c.WAF, c.Alert} {
+	for _, part := range []interface{ Validate() error }{c.Intake, c.Observe, c.Proxy, c.Logs, c.Policy, c.Evidence, c.Ledger, c.WAF, c.Alert} {
 		errs = append(errs, part.Validate())
 	}
 	return errors.Join(errs...)
@@ -127,6 +129,7 @@ func (c Config) restartNeeded(next Config) []string {
 		{"data-dir", c.DataDir, next.DataDir},
 		{"classifier.watch", c.Model.Watch, next.Model.Watch},
 		{"evidence", c.Evidence, next.Evidence},
+		{"ledger", c.Ledger, next.Ledger},
 		{"waf", c.WAF, next.WAF},
 		{"alert", c.Alert, next.Alert},
 		{"health", c.Health, next.Health},

@@ -32,11 +32,13 @@ type keeper struct {
 	decided   *policy.Hits                // what the evidence says
 	published atomic.Pointer[policy.Hits] // what the ledger has too
 	pending   *ledger.Batch               // given to the ledger, not yet known to be there
-	compared  *comparison
-	drift     *drift
-	changes   int           // decisions published since the last look at the sets was asked for
-	batched   chan struct{} // asks for one before the interval is over
-	metrics   keeperMetrics
+
+	forgetting []ledger.ForgetRequest // of whom pending says nothing any more, and whom the ledger is to forget behind it
+	compared   *comparison
+	drift      *drift
+	changes    int           // decisions published since the last look at the sets was asked for
+	batched    chan struct{} // asks for one before the interval is over
+	metrics    keeperMetrics
 }
 
 // newKeeper restores evidence and active hits from the ledger.
@@ -71,6 +73,9 @@ func newKeeper(ctx context.Context, s *Sidecar) (*keeper, error) {
 		return nil, fmt.Errorf("restore what expired lately: %w", err)
 	}
 	slices.Reverse(lately) // the newest comes first
+	if err := s.ledger.Skipped(); err != nil {
+		s.log.Warn("decisions were left out: `referee ledger verify` says what is wrong", "error", err)
+	}
 	k.decided = rules.Remember(policy.NewHits(hits), lately)
 	k.publish()
 	return k, nil
@@ -85,7 +90,7 @@ func (k *keeper) run(ctx context.Context) error {
 	drain, commit := time.NewTicker(drainEvery), time.NewTicker(commitEvery)
 	defer drain.Stop()
 	defer commit.Stop()
-	committed := make(chan error, 1)
+	committed := make(chan written, 1)
 	committing := false
 	for {
 		select {
@@ -95,15 +100,16 @@ func (k *keeper) run(ctx context.Context) error {
 			if committing {
 				continue // a slow disk: evidence goes on, the next batch is larger
 			}
-			batch := k.batch()
+			batch, forget := k.batch(), k.forgetting
 			committing = true
-			go func() { committed <- k.s.ledger.Commit(context.WithoutCancel(ctx), *batch) }() // an end must not cut it
-		case err := <-committed:
+			go func() { committed <- k.commit(context.WithoutCancel(ctx), batch, forget) }() // an end must not cut it
+		case w := <-committed:
 			committing = false
-			k.settle(err)
+			k.forgetting = w.forget
+			k.settle(w.err)
 		case <-ctx.Done():
 			if committing {
-				k.settle(<-committed)
+				k.settle((<-committed).err)
 			}
 			return k.finish()
 		}
@@ -166,6 +172,7 @@ func (k *keeper) batch() *ledger.Batch {
 		k.drain() // what the model before judged
 		k.rescore(current)
 	}
+	k.forget()
 	k.state.Expire(now)
 	hits, decisions := current.policy.Decide(k.decided, k.state, now)
 	k.decided = hits

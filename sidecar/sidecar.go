@@ -232,6 +232,7 @@ func (s *Sidecar) Run(ctx context.Context) error {
 	loops.Go(func() error { s.reconcile(background); return nil })
 	loops.Go(func() error { s.watchModels(background); return nil })
 	loops.Go(func() error { s.followLabels(background); return nil })
+	loops.Go(func() error { s.tidy(background); return nil })
 	loops.Go(func() error { return s.deliver(background) })
 	if s.logs != nil {
 		loops.Go(func() error { return s.logs.Run(background) })

@@ -19,6 +19,7 @@ import (
 	"referee/classifier"
 	"referee/evidence"
 	"referee/intake"
+	"referee/ledger"
 	"referee/policy"
 	"referee/waf"
 )
@@ -38,6 +39,7 @@ func testConfig(dir string) Config {
 		Model:    ModelConfig{Cache: 1000},
 		Policy:   testPolicy(),
 		Evidence: evidence.Config{Window: time.Hour, MaxNames: 1000, MaxClients: 1000, Interest: 0.01, Queue: 1000},
+		Ledger:   ledger.Config{Retain: 720 * time.Hour, RetainDays: 8760 * time.Hour, MaxSize: 1024, Clients: ledger.ClientsTruncated},
 		WAF:      waf.Config{Scope: "REGIONAL", Interval: time.Second},
 		Alert:    alert.Config{Interval: time.Hour, Rate: 30},
 		Health:   HealthConfig{Listen: "127.0.0.1:0"},

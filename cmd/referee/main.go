@@ -41,6 +41,7 @@ type commandLine struct {
 	Label   labelCommand   `cmd:"" help:"Say of one name that it is benign or dga: a running sidecar follows, and training may learn from it."`
 	Model   modelCommand   `cmd:"" help:"Inspect or verify a model file."`
 	WAF     wafCommand     `cmd:"" name:"waf" help:"Look at the AWS WAF sets, plan, and tell a running sidecar: hold, unblock, roll back."`
+	Ledger  ledgerCommand  `cmd:"" help:"Look after the ledger: check, verify, back up, export, forget a client."`
 	Doctor  doctorCommand  `cmd:"" help:"Check the configuration, the model, the ledger and AWS, and say what is off."`
 	Version versionCommand `cmd:"" help:"Print the version."`
 }

@@ -25,6 +25,8 @@ func TestCommandLine(t *testing.T) {
 			"newer-ledger": newerLedger,
 			"waf-endpoint": wafEndpoint,
 			"decide":       decide,
+
+			"tamper-ledger": tamperLedger,
 		},
 	})
 }
@@ -46,6 +48,15 @@ func newerLedger(ts *testscript.TestScript, _ bool, args []string) {
 	db, err := sql.Open("sqlite", filepath.Join(args[0], "referee.db"))
 	ts.Check(err)
 	_, err = db.Exec("PRAGMA user_version = 1000")
+	ts.Check(err)
+	ts.Check(db.Close())
+}
+
+// tamperLedger runs a statement on a ledger behind its back.
+func tamperLedger(ts *testscript.TestScript, _ bool, args []string) {
+	db, err := sql.Open("sqlite", filepath.Join(ts.MkAbs(args[0]), "referee.db"))
+	ts.Check(err)
+	_, err = db.Exec(args[1])
 	ts.Check(err)
 	ts.Check(db.Close())
 }
