@@ -29,7 +29,6 @@ type process struct {
 	cmd       *exec.Cmd
 	addr      string            // where it takes requests
 	addresses map[string]string // of the sidecar's listeners
-	warm      bool
 }
 
 // start runs a command on one core and waits until a line of its output says where it listens.
@@ -74,7 +73,7 @@ func (p *process) stop() {
 // at is the same process at another of its listeners.
 func (p *process) at(listener string) *process {
 	q := *p
-	q.addr, q.warm = p.addresses[listener], false
+	q.addr = p.addresses[listener]
 	return &q
 }
 

@@ -196,7 +196,9 @@ func (b *bench) nginxMissing() string {
 
 // inline is what stands in front of the application, each the same for it.
 type inline struct {
-	application, bare, referee, asked, nginx *process // asked: the sidecar that nginx asks
+	application, bare, referee *process
+	// nginx proxies, asking asks the sidecar asked besides; nil where there is no nginx.
+	nginx, asking, asked *process
 }
 
 func (b *bench) startInline() (_ *inline, stop func(), err error) {
@@ -222,6 +224,7 @@ func (b *bench) startInline() (_ *inline, stop func(), err error) {
 	if err == nil && b.nginxMissing() == "" {
 		if i.asked = started(b.startReferee("")); err == nil {
 			i.nginx = started(b.startNginx(i.application.addr, i.asked.addr))
+			i.asking = started(b.startNginx(i.application.addr, i.asked.addr))
 		}
 	}
 	if err != nil {
@@ -242,8 +245,8 @@ func (b *bench) proxy() ([]Row, error) {
 	all := []*contestant{bare, r}
 	var plain, auth *contestant
 	if i.nginx != nil {
-		plain = &contestant{name: "nginx proxy_pass", server: i.nginx.at("api"), next: looped(usual("", fewClients), loopOf)}
-		auth = &contestant{name: "nginx proxy_pass + auth_request", server: i.nginx.at("auth"), next: looped(usual("", fewClients), loopOf)}
+		plain = &contestant{name: "nginx proxy_pass", server: i.nginx, next: looped(usual("", fewClients), loopOf)}
+		auth = &contestant{name: "nginx proxy_pass + auth_request", server: i.asking.at("auth"), next: looped(usual("", fewClients), loopOf)}
 		all = append(all, plain, auth)
 	}
 	if err := b.inTurns("proxy", slices.Clone(all), nothing); err != nil {
@@ -273,8 +276,8 @@ func (b *bench) latency() ([]Row, error) {
 	all := []*contestant{direct, r, bare}
 	var plain *contestant
 	if i.nginx != nil {
-		plain = &contestant{name: "nginx proxy_pass", server: i.nginx.at("api"), next: looped(usual("", fewClients), loopOf)}
-		auth := &contestant{name: "nginx proxy_pass + auth_request", server: i.nginx.at("auth"), next: looped(usual("", fewClients), loopOf)}
+		plain = &contestant{name: "nginx proxy_pass", server: i.nginx, next: looped(usual("", fewClients), loopOf)}
+		auth := &contestant{name: "nginx proxy_pass + auth_request", server: i.asking.at("auth"), next: looped(usual("", fewClients), loopOf)}
 		all = append(all, plain, auth)
 	}
 	slowest := 0.0
