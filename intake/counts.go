@@ -1,6 +1,7 @@
 package intake
 
 import (
+	"math"
 	"strconv"
 	"sync"
 	"sync/atomic"
@@ -80,6 +81,9 @@ func (j *Judge) Counts() map[string]uint64 {
 	return since
 }
 
+// tailLabel is the upper end of a decade: 1, 0.1, 0.01, 0.001, 0.0001, 1e-05 …
+func tailLabel(decade int) string { return strconv.FormatFloat(math.Pow10(-decade), 'g', -1, 64) }
+
 // register shows the counts to Prometheus. The labels are all ours: no client chooses one.
 func (j *Judge) register(reg prometheus.Registerer) {
 	counted := func(name, help string, n func() uint64, labels prometheus.Labels) {
@@ -104,6 +108,11 @@ func (j *Judge) register(reg prometheus.Registerer) {
 	for e := policy.NotExempt + 1; int(e) < policy.NumExemptions; e++ {
 		counted("referee_saved_total", "Requests whose name would have been flagged were it not exempt.",
 			c.saved[e].Load, prometheus.Labels{"exemption": e.String()})
+	}
+	for d := range c.tails {
+		counted("referee_requests_by_tail_total", "Requests with a name that is neither exempt nor too short, by the decade of its benign tail: "+
+			"up to the label and above a tenth of it, the last with all below.",
+			c.tails[d].Load, prometheus.Labels{"tail": tailLabel(d)})
 	}
 	counted("referee_sightings_dropped_total", "Sightings that found the queue full.", c.dropped.Load, nil)
 	counted("referee_panics_total", "Panics recovered on the data path; the requests went on.", c.panics.Load, nil)

@@ -38,9 +38,9 @@ func NewProxy(cfg ProxyConfig, j *Judge, reg prometheus.Registerer, log *slog.Lo
 	p := &Proxy{cfg: cfg, judge: j, upstream: up}
 	p.exchanges.New = func() any { return &exchange{proxy: p} }
 	p.prepare("proxy", cfg.MaxConnections, cfg.IdleTimeout, p.forward, p.refuseFault, reg, log)
-	for f := range p.failures {
+	for f := none + 1; f < numFailures; f++ {
 		reg.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
-			Name: "referee_proxy_failures_total", ConstLabels: prometheus.Labels{"reason": failure(f).reason()},
+			Name: "referee_proxy_failures_total", ConstLabels: prometheus.Labels{"reason": f.reason()},
 			Help: "Requests that the proxy could not forward.",
 		}, func() float64 { return float64(p.failures[f].Load()) }))
 	}

@@ -191,7 +191,7 @@ func newComparisonMetrics(reg prometheus.Registerer) comparisonMetrics {
 	}
 	m := comparisonMetrics{
 		names:    vec("names", "Distinct names that the candidate model was compared on"),
-		requests: vec("requests", "Requests that carried them"),
+		requests: vec("requests", "Requests with a name that it was compared on"),
 		skipped: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "referee_candidate_skipped_total",
 			Help: "Requests whose name the candidate was not asked about, as too many new names came at once.",

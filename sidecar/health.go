@@ -32,6 +32,11 @@ func newHealth(reg prometheus.Registerer, log *slog.Logger) *health {
 		Help: "1 while a part of the sidecar does not work as configured; requests go on all the same.",
 	}, []string{"part"})}
 	reg.MustRegister(h.degraded)
+	for _, part := range []string{
+		"ledger", "labels", "aws", "waf", string(live), string(candidate), "syslog", "logs-files", "logs-s3", "logs-memory",
+	} {
+		h.degraded.WithLabelValues(part) // 0 before the first trouble
+	}
 	return h
 }
 

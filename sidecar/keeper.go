@@ -19,6 +19,8 @@ const (
 	drainEvery  = 100 * time.Millisecond
 	commitEvery = time.Second // kill -9 loses at most this much of the sightings
 	maxFlagged  = 10_000      // flagged sightings kept for one commit; evidence has them all
+
+	attacksEvery = 10 * time.Second // they are counted: one walk over all cohorts
 )
 
 // keeper is the one goroutine that owns the evidence. It takes sightings off the queue, decides each second, and
@@ -29,6 +31,7 @@ type keeper struct {
 	scoredBy  string // the model that all of state is in terms of
 	sightings []evidence.Sighting
 	flagged   []evidence.Sighting
+	leftOut   uint64                      // flagged sightings beyond maxFlagged, since the last batch
 	decided   *policy.Hits                // what the evidence says
 	published atomic.Pointer[policy.Hits] // what the ledger has too
 	pending   *ledger.Batch               // given to the ledger, not yet known to be there
@@ -38,6 +41,7 @@ type keeper struct {
 	drift      *drift
 	changes    int           // decisions published since the last look at the sets was asked for
 	batched    chan struct{} // asks for one before the interval is over
+	attacksAt  time.Time     // when they were last counted
 	metrics    keeperMetrics
 }
 
@@ -49,7 +53,7 @@ func newKeeper(ctx context.Context, s *Sidecar) (*keeper, error) {
 	}
 	k := &keeper{
 		s: s, batched: make(chan struct{}, 1), state: evidence.New(s.config.Evidence, key),
-		compared: newComparison(s.registry), metrics: newKeeperMetrics(s.registry),
+		compared: newComparison(s.registry), metrics: newKeeperMetrics(s.registry, s.config.Evidence),
 	}
 	if k.drift, err = newDrift(ctx, s); err != nil {
 		return nil, err
@@ -122,7 +126,7 @@ func (k *keeper) finish() error {
 	ctx, cancel := context.WithTimeout(context.Background(), 5*time.Second)
 	defer cancel()
 	for range 2 { // once for a batch that failed before, once for the rest
-		err := k.s.ledger.Commit(ctx, *k.batch())
+		err := k.give(ctx, k.batch())
 		k.settle(err)
 		if err != nil {
 			return fmt.Errorf("last commit: %w", err)
@@ -131,17 +135,30 @@ func (k *keeper) finish() error {
 	return nil
 }
 
+// give gives a batch to the ledger, and counts how long that took.
+func (k *keeper) give(ctx context.Context, b *ledger.Batch) error {
+	began := time.Now()
+	err := k.s.ledger.Commit(ctx, *b)
+	k.metrics.committed(b, time.Since(began), err)
+	return err
+}
+
 func (k *keeper) drain() {
 	current := k.s.judging.Load()
 	threshold := current.policy.Threshold()
 	k.sightings = k.s.queue.Drain(k.sightings[:0])
+	k.metrics.drained(len(k.sightings), k.s.config.Evidence.Queue)
 	for _, sighting := range k.sightings {
 		k.state.Add(sighting)
 		// Exempt ones too: the ledger adds up what never-block saved.
 		r := &sighting.Result
 		byScore := r.Domain != "" && r.Tail <= threshold && !r.Abstain // a session's sighting may have no name
-		if (byScore || sighting.Labelled) && len(k.flagged) < maxFlagged {
+		switch {
+		case !byScore && !sighting.Labelled:
+		case len(k.flagged) < maxFlagged:
 			k.flagged = append(k.flagged, sighting)
+		default:
+			k.leftOut++
 		}
 	}
 	k.compared.add(k.sightings, current)
@@ -187,7 +204,15 @@ func (k *keeper) batch() *ledger.Batch {
 		Decisions: decisions,
 		Compared:  k.compared.take(counts),
 	}
-	k.flagged = nil
+	k.metrics.leftOut.Add(float64(k.leftOut))
+	if k.leftOut > 0 {
+		counts[ledger.CountFlaggedLeftOut] += k.leftOut
+	}
+	if now.Sub(k.attacksAt) >= attacksEvery {
+		k.attacksAt = now
+		k.metrics.attacks.Set(float64(len(current.policy.Attacks(k.state))))
+	}
+	k.flagged, k.leftOut = nil, 0
 	return k.pending
 }
 
@@ -199,6 +224,7 @@ func (k *keeper) settle(err error) {
 	if k.s.durable {
 		k.s.health.set("ledger", nil)
 	}
+	k.metrics.decided(k.pending.Decisions)
 	k.tell(k.pending.Decisions)
 	k.s.raiseSaved(k.pending.Counts["saved."+policy.Own.String()])
 	changes := len(k.pending.Decisions)

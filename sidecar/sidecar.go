@@ -88,6 +88,7 @@ func New(ctx context.Context, cfg Config, log *slog.Logger, now func() time.Time
 	if err := s.openLedger(ctx); err != nil {
 		return nil, err
 	}
+	showLedger(s.registry, s.config.DataDir)
 	s.use(current)
 	if unusable != nil {
 		s.refused(unusable)

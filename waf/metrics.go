@@ -18,6 +18,7 @@ type metrics struct {
 	collateral  prometheus.Gauge
 }
 
+// newMetrics registers them, with every series that there can be.
 func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 	m := &metrics{
 		entries: prometheus.NewGaugeVec(prometheus.GaugeOpts{
@@ -59,6 +60,19 @@ func newMetrics(reg prometheus.Registerer) (*metrics, error) {
 		register(reg, &m.collateral))
 	for _, class := range classes() {
 		m.errors.WithLabelValues(string(class))
+	}
+	for _, by := range []string{"owner", "approval", "max-adds", "max-share"} {
+		m.held.WithLabelValues(by)
+	}
+	for _, set := range kinds() {
+		for _, state := range []string{"planned", "applied", "waiting", "postponed", "dropped"} {
+			m.entries.WithLabelValues(string(set), state)
+		}
+		for _, outcome := range []Outcome{Shadow, Written, Failed} {
+			m.generations.WithLabelValues(string(set), string(outcome))
+		}
+		m.capacity.WithLabelValues(string(set))
+		m.breaker.WithLabelValues(string(set))
 	}
 	return m, err
 }

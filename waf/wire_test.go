@@ -325,6 +325,14 @@ func TestMetricsTellTheStateOfEachSet(t *testing.T) {
 		referee_waf_entries{set="names",state="waiting"} 0
 		# HELP referee_waf_generations_total Generations of a WAF set, by how they ended.
 		# TYPE referee_waf_generations_total counter
+		referee_waf_generations_total{outcome="failed",set="ipv4"} 0
+		referee_waf_generations_total{outcome="failed",set="ipv6"} 0
+		referee_waf_generations_total{outcome="failed",set="names"} 0
+		referee_waf_generations_total{outcome="shadow",set="ipv4"} 0
+		referee_waf_generations_total{outcome="shadow",set="ipv6"} 0
+		referee_waf_generations_total{outcome="shadow",set="names"} 0
+		referee_waf_generations_total{outcome="written",set="ipv4"} 0
+		referee_waf_generations_total{outcome="written",set="ipv6"} 0
 		referee_waf_generations_total{outcome="written",set="names"} 1
 		# HELP referee_waf_last_success_timestamp_seconds Unix time of the last tick without an error in any set.
 		# TYPE referee_waf_last_success_timestamp_seconds gauge
