@@ -67,7 +67,7 @@ func Build(ctx context.Context, src Sources, since, now time.Time, mode string) 
 		},
 		func() error { return r.whatIf(ctx, &src, st, said, now) },
 		func() error { return r.near(ctx, &src, st, now) },
-		func() error { return r.readiness(ctx, &src, now) },
+		func() error { return r.readiness(ctx, &src, said, now) },
 	} {
 		if err := part(); err != nil {
 			return nil, fmt.Errorf("report: %w", err)

@@ -15,7 +15,7 @@ import (
 
 // How much is told of single hits at most: those that stand, of the highest rank, first.
 const (
-	maxExplained = 1000 // of each kind
+	maxExplained = 500 // of each kind
 	maxExampled  = 500
 	examples     = 3
 	maxParts     = 6

@@ -156,7 +156,8 @@ func sampleSeries() Series {
 	s := Series{
 		Step: 1, Names: []Top{{"kq3v9zx7wq.com", 412}, {"xjwqpvzkrt.biz", 12}}, Networks: []Top{{"2001:db8:1::/48", 31}},
 		Capacity: []Capacity{
-			{Set: waf.SetNames, Time: ago(30 * time.Hour), Items: 1, Room: 10}, {Set: waf.SetNames, Time: ago(2 * time.Hour), Items: 2, Room: 10},
+			{Set: waf.SetNames, Time: ago(30 * time.Hour), Items: 1, Room: 10},
+			{Set: waf.SetNames, Time: ago(2 * time.Hour), Items: 2, Room: 10},
 			{Set: waf.SetIPv6, Time: ago(3 * time.Hour), Items: 1, Room: 10000},
 		},
 	}

@@ -38,13 +38,19 @@ var page = template.Must(template.New("page").Funcs(template.FuncMap{
 	},
 	"share":     share,
 	"minute":    minute,
-	"stamp":     func(t time.Time) string { return t.UTC().Format(time.RFC3339) },
+	"when":      when,
 	"percent":   percent,
 	"few":       few,
 	"exemption": exemption,
 	"setName":   setName,
 	"outcome":   outcome,
 }).Parse(pageHTML))
+
+// when is a time element. A page of 5,000 hits has 20,000: made here, they cost a third of what a template takes.
+func when(t time.Time) template.HTML {
+	t = t.UTC()
+	return template.HTML(`<time datetime="` + t.Format(time.RFC3339) + `">` + minute(t) + `</time>`) //nolint:gosec // digits alone
+}
 
 // ContentSecurityPolicy is the header to serve the HTML with: nothing but the page's own style and script, which it names by
 // their hashes. The page carries the same as a meta element, so that it is as strict when it is opened as a file.

@@ -1,8 +1,8 @@
 "use strict";
-// Tables of class "sortable" get buttons in their headers, a filter, and at first show no more than 50 rows. Without this script
+// Tables of class "sortable" get buttons in their headers, a filter, and at first show no more than 20 rows. Without this script
 // they show all. Nothing here asks a network, and nothing writes HTML.
 (() => {
-  const most = 50;
+  const most = 20;
   const few = 5; // to see at a glance
   const make = (tag, properties, ...children) => {
     const e = Object.assign(document.createElement(tag), properties);

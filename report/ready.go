@@ -54,7 +54,7 @@ const (
 	oldestHours   = 30 * 24 * time.Hour
 )
 
-func (r *Report) readiness(ctx context.Context, src *Sources, now time.Time) error {
+func (r *Report) readiness(ctx context.Context, src *Sources, said map[string]policy.Says, now time.Time) error {
 	row, err := r.WhatIf.today()
 	if err != nil {
 		return err
@@ -68,7 +68,7 @@ func (r *Report) readiness(ctx context.Context, src *Sources, now time.Time) err
 		return err
 	}
 	r.Ready.Checks = []Check{
-		r.daysCheck(days), r.requestsCheck(), r.namesCheck(), r.falseCheck(row), r.savesCheck(),
+		r.daysCheck(days), r.requestsCheck(), r.namesCheck(), r.falseCheck(row, said), r.savesCheck(),
 		held, r.droppedCheck(), r.modelCheck(src.Model.Info().Made, now), capacityCheck(row),
 	}
 	order := []CheckState{Fail, Unknown, Pass}
@@ -143,16 +143,23 @@ func (r *Report) requestsCheck() Check {
 func (r *Report) namesCheck() Check {
 	w := &r.WhatIf
 	c := Check{
-		ID: "names", Title: "unique names", Required: true, State: grade(w.Names >= leastNames),
+		ID: "names", Title: "unique names", State: grade(w.Names >= leastNames),
 		Value: fmt.Sprintf("%s or more in the last %s", grouped(w.Names), span(time.Duration(w.Window)*time.Hour)),
 		Rule:  grouped(leastNames) + " or more",
-		Note:  "Distinct external names of the clients that are remembered.",
+		Note:  "Distinct external names of the clients that are remembered. Fewer say little about the model on your audience.",
 	}
 	return c
 }
 
-func (r *Report) falseCheck(row *Row) Check {
-	f := row.FalseClients
+func (r *Report) falseCheck(row *Row, said map[string]policy.Says) Check {
+	// What stands may be more than the evidence of the window would make again.
+	standing := 0
+	for _, h := range r.Clients.List {
+		if h.State == Active && !mostlyConfirmed(h.FlaggedNames, said) {
+			standing++
+		}
+	}
+	f := newRate(max(standing, row.FalseClients.Part), row.FalseClients.Whole)
 	c := Check{
 		ID: "false-blocks", Title: "clients that may be blocked by mistake", Required: true,
 		Value: fmt.Sprintf("%s of %s, at most 1 in %s", grouped(f.Part), count(f.Whole, "client"), grouped(oneIn(f.High))),

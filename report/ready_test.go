@@ -232,7 +232,8 @@ func TestThePlotsShowTimeWithoutGaps(t *testing.T) {
 	s := f.build().Series
 	f.diff("points", s.Points, []Point{
 		{Start: ago(5 * time.Hour), Requests: 100, Flagged: 2},
-		{Start: ago(4 * time.Hour)}, {Start: ago(3 * time.Hour)},
+		{Start: ago(4 * time.Hour)},
+		{Start: ago(3 * time.Hour)},
 		{Start: ago(2 * time.Hour), Requests: 50},
 	})
 	if s.Step != 1 || len(s.Tails) != decades || s.Tails[0].Requests != 92 || s.Tails[4].Requests != 8 || s.Tails[0].Expected != 90 {

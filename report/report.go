@@ -113,7 +113,7 @@ type Hit struct {
 	Policy       string    `json:"policy"`
 
 	Label       policy.Says  `json:"label,omitempty"`       // of a name: what the owner said of it
-	Explanation *Explanation `json:"explanation,omitempty"` // of the name, or of a client's strongest; of the first 1,000
+	Explanation *Explanation `json:"explanation,omitempty"` // of the name, or of a client's strongest; of the first 500
 	Examples    []Example    `json:"examples,omitempty"`    // the newest requests, at most 3; of the first 500
 }
 

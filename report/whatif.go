@@ -149,10 +149,6 @@ func (r *Report) whatIf(ctx context.Context, src *Sources, st *evidence.State, s
 		Window: int(src.Evidence.Window.Hours()), Clients: t.clients, Names: t.names, Requests: t.requests,
 		Full: sizes.Clients >= sizes.ClientsCapacity, Rows: []Row{},
 	}
-	confirmed := map[string]bool{}
-	for name, says := range said {
-		confirmed[name] = says == policy.SaysDGA
-	}
 	began := time.Now()
 	today := src.Policy.Rules()
 	order := around(today)
@@ -178,7 +174,7 @@ func (r *Report) whatIf(ctx context.Context, src *Sources, st *evidence.State, s
 			Confidence: a.rules.Confidence.String(), BenignTail: float64(a.rules.Confidence), Evidence: a.evidence, Rules: ruleWords(a.rules),
 			Today: i == 0, ByChance: float64(a.rules.Confidence) * float64(t.names),
 		}
-		row.fill(hits.All(), st, t, confirmed)
+		row.fill(hits.All(), st, t, said)
 		row.Capacity = src.WAF.Fill(hits.All(), now)
 		for _, f := range row.Capacity {
 			row.CapacityUsed = max(row.CapacityUsed, float64(f.Items)/float64(f.Room))
@@ -208,14 +204,14 @@ func isToday(a asked, today policy.Rules) int {
 }
 
 // fill counts hits, and the requests that they would stop: none twice that both a name and its client would.
-func (row *Row) fill(hits []policy.Hit, st *evidence.State, t traffic, confirmed map[string]bool) {
+func (row *Row) fill(hits []policy.Hit, st *evidence.State, t traffic, said map[string]policy.Says) {
 	names := map[string]bool{}
 	for i := range hits {
 		if h := &hits[i]; h.Kind == policy.KindName {
 			names[h.Domain] = true
 			row.Names++
 			row.Requests += h.Sightings
-			if !confirmed[h.Domain] {
+			if said[h.Domain] != policy.SaysDGA {
 				row.Unconfirmed++
 			}
 		}
@@ -227,7 +223,7 @@ func (row *Row) fill(hits []policy.Hit, st *evidence.State, t traffic, confirmed
 			continue
 		}
 		row.Clients++
-		if !mostlyConfirmed(h.Names, confirmed) {
+		if !mostlyConfirmed(h.Names, said) {
 			unconfirmed++
 		}
 		row.Requests += beyond(st, h.Client, names)
@@ -240,10 +236,10 @@ func (row *Row) fill(hits []policy.Hit, st *evidence.State, t traffic, confirmed
 }
 
 // mostlyConfirmed says whether more than half of the flagged names of a client that are kept are labelled dga.
-func mostlyConfirmed(names []string, confirmed map[string]bool) bool {
+func mostlyConfirmed(names []string, said map[string]policy.Says) bool {
 	n := 0
 	for _, name := range names {
-		if confirmed[name] {
+		if said[name] == policy.SaysDGA {
 			n++
 		}
 	}

@@ -34,7 +34,7 @@ type scanCommand struct {
 	TrustedProxies []string     `default:"127.0.0.0/8,::1/128,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,fc00::/7" help:"ranges whose X-Forwarded-For is believed, where a log has it; the client is the first other address from the right"`
 	LogFormat      string       `default:"auto" enum:"auto,combined,json,cloudfront,waf,list" help:"format of the logs; auto looks at the first lines of each"`
 	Format         string       `default:"text" enum:"text,json,tsv" help:"text for a terminal; json: all of it, the report too; tsv: rating, kind, name or client, score, benign tail, requests, networks or flagged names, first, last"`
-	Report         string       `placeholder:"FILE" help:"write the report that a sidecar would have made: .html, .json or .txt"`
+	Report         string       `placeholder:"FILE" help:"write the report that a sidecar would have made: .html, .json, .csv or .txt"`
 	Alert          alert.Config `embed:"" prefix:"alert-"`
 	AlertAbove     string       `default:"none" enum:"none,low,medium,high,critical" help:"end with status 3, and tell alert.webhook and alert.sns-topic where they are set, if a name or a client is rated this or higher"`
 	State          string       `placeholder:"FILE" help:"go on where the last scan with this file ended, and know what it knew: for logs that grow, and for S3"`
@@ -129,13 +129,13 @@ func (c *scanCommand) alert(ctx context.Context, r *scan.Result, std *streams) e
 // reportName refuses a file whose name says no format that a report has, before the work and not after it.
 func reportName(path string) error {
 	switch filepath.Ext(path) {
-	case ".html", ".json", ".txt":
+	case ".html", ".json", ".csv", ".txt":
 		return nil
 	}
 	if path == "" {
 		return nil
 	}
-	return fmt.Errorf("--report %s: name it .html, .json or .txt", path)
+	return fmt.Errorf("--report %s: name it .html, .json, .csv or .txt", path)
 }
 
 func writeReport(path string, r *scan.Result) error {
@@ -143,7 +143,7 @@ func writeReport(path string, r *scan.Result) error {
 		return nil
 	}
 	var b bytes.Buffer
-	render := map[string]func(io.Writer) error{".html": r.Report.HTML, ".json": r.Report.JSON, ".txt": r.Report.Text}[filepath.Ext(path)]
+	render := map[string]func(io.Writer) error{".html": r.Report.HTML, ".json": r.Report.JSON, ".csv": r.Report.CSV, ".txt": r.Report.Text}[filepath.Ext(path)]
 	err := render(&b)
 	if err == nil {
 		err = logs.WriteFile(path, b.Bytes())
