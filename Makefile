@@ -15,7 +15,7 @@ DEV_SETS := benign_stable_multi_year benign_tail_com_net_org benign_tail_fr_2017
   hard_shortener_vanity dga_known_families_unseen dga_unseen_families
 DEV_LISTS = $(foreach set,$(DEV_SETS),--set $(set)=$(CORPUS)/dev/$(set).tsv.gz)
 
-.PHONY: help run build test race lint format bench bench-lists model evaluate folds compare never-block test-caddy soak soak-ingress slow simulate replay bench-ingress bench-scan bench-scan-memory clean
+.PHONY: help run build test race lint format bench bench-lists model evaluate folds compare never-block test-caddy soak soak-ingress soak-ledger slow simulate replay bench-ingress bench-scan bench-scan-memory clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile
@@ -82,6 +82,10 @@ soak: soak-ingress ## thirty days of the WAF updater in compressed time, with fa
 
 soak-ingress: ## ten minutes of the proxy in front of an application that restarts all the time
 	$(GO) test ./intake -run TestSoak -soak.for=10m -count=1 -v -timeout 20m
+
+soak-ledger: ## a hundred kills under load of a process that writes a ledger, and of the real sidecar: no decision lost, the chain whole
+	$(GO) test ./ledger -run Killed -ledger.kills=100 -count=1 -v -timeout 20m
+	$(GO) test ./cmd/referee -run Killed -kills=100 -count=1 -v -timeout 30m
 
 slow: ## slowhttptest's slow headers, bodies and readers against the real proxy (a minute each)
 	$(GO) test ./deploy/examples -run Slow -slow.for=60s -count=1 -v

@@ -3,6 +3,7 @@ package ledger
 import (
 	"bufio"
 	"context"
+	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -57,11 +58,13 @@ func writeUntilKilled(out io.Writer, dir string) error {
 	}
 }
 
-// The acceptance loop of 100 kills under load belongs to make soak; these few find what is wrong in principle.
+var kills = flag.Int("ledger.kills", 5, "how often the process is killed; make soak-ledger does it 100 times")
+
 func TestAKilledProcessLosesNoDecisionThatItReported(t *testing.T) {
 	dir := t.TempDir()
 	promised := map[string]bool{}
-	for round := range 5 {
+	var head Head
+	for round := range *kills {
 		child := exec.CommandContext(t.Context(), os.Args[0])
 		child.Env = append(os.Environ(), childVariable+"="+dir)
 		child.Stderr = os.Stderr
@@ -75,7 +78,7 @@ func TestAKilledProcessLosesNoDecisionThatItReported(t *testing.T) {
 		lines := bufio.NewScanner(out)
 		for n := 0; lines.Scan(); n++ {
 			promised[lines.Text()] = true
-			if n == 20+37*round { // somewhere in the next write
+			if n == 20+37*(round%5) { // somewhere in the next write
 				child.Process.Kill()
 			}
 		}
@@ -83,11 +86,16 @@ func TestAKilledProcessLosesNoDecisionThatItReported(t *testing.T) {
 		if len(promised) < 20*(round+1) {
 			t.Fatalf("round %d: the child ended early", round)
 		}
-		afterTheKill(t, dir, promised)
+		head = afterTheKill(t, dir, promised, head)
+		if t.Failed() {
+			return
+		}
 	}
+	t.Logf("%d kills, %d decisions and generations promised and kept, the chain whole up to link %d", *kills, len(promised), head.Seq)
 }
 
-func afterTheKill(t *testing.T, dir string, promised map[string]bool) {
+// afterTheKill returns the head of the chain, which must go on from the one that the kill before left.
+func afterTheKill(t *testing.T, dir string, promised map[string]bool, before Head) Head {
 	t.Helper()
 	ctx := t.Context()
 	l, err := Open(ctx, dir) // the lock went with the process
@@ -130,4 +138,5 @@ func afterTheKill(t *testing.T, dir string, promised map[string]bool) {
 	if counted := counts(t, l, noon); len(active) != n || rows != n || counted["decisions"] != uint64(n) || counted[CountFlaggedKept] != uint64(n) {
 		t.Errorf("half a batch is there: %d decisions, %d active hits, %d evidence rows, counted %v", n, len(active), rows, counted)
 	}
+	return whole(t, l, before).Head
 }

@@ -102,13 +102,13 @@ func (l *Ledger) Decisions(ctx context.Context, since time.Time, limit int) ([]p
 }
 
 // LastDecisions returns the last decision on each name and client that was decided on at since or later, or that was
-// not released yet; the newest first. Of those that ended it returns the newest 20,000, so that a flood makes no report
+// not released yet, without those that are forgotten; the newest first. Of those that ended it returns the newest 20,000, so that a flood makes no report
 // too large for memory.
 func (l *Ledger) LastDecisions(ctx context.Context, since time.Time) ([]policy.Decision, error) {
 	const most = 20_000
 	return l.readDecisions(ctx, "read the last decisions",
 		`SELECT id, time, action, key, why, hit FROM decisions WHERE id IN
-		(SELECT * FROM (SELECT max(id) FROM decisions WHERE time >= ? GROUP BY key ORDER BY max(id) DESC LIMIT ?)
+		(SELECT * FROM (SELECT max(id) FROM decisions WHERE time >= ? AND aged <> 2 GROUP BY key ORDER BY max(id) DESC LIMIT ?)
 		UNION SELECT decision FROM hits) ORDER BY id DESC`, nanos(since), most)
 }
 
