@@ -79,8 +79,9 @@ func (c *TailCounts) PSI() float64 {
 	return psi
 }
 
-// Head is how many times as many names as expected are in the compared bin of the highest scores, tails of 0.001 to 0.01:
-// about how many times as often as its confidence says the model errs. 1 is as calibrated.
+// Head is how many times as many names as expected are in the compared bin of the highest scores, tails of 0.001 to 0.01; 1 is
+// as calibrated. Above 1 the model errs at least so many times as often as its confidence says: the default model on lists of
+// one kind erred more the further out, such as 25 times at 0.001 where this was 4 (Chinese names; docs/models.md).
 func (c *TailCounts) Head() float64 {
 	n := float64(c.Names())
 	if n == 0 {

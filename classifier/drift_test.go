@@ -93,7 +93,8 @@ func TestDriftTellsAnAudienceThatTheDefaultModelIsNotCalibratedFor(t *testing.T)
 	f := func(list string, is func(psi float64) bool) {
 		t.Helper()
 		c := countTails(t, m, "../../shared/corpora/dev/"+list+".tsv.gz")
-		t.Logf("%-30s n = %6d, PSI %.3f, head %.1f", list, c.Names(), c.PSI(), c.Head())
+		top := float64(c[0]) / float64(c[0]+c.Names()) / 0.001
+		t.Logf("%-30s n = %6d, PSI %.3f, head %.1f, at 0.001 or less %.1f times as many as expected (%d names)", list, c.Names(), c.PSI(), c.Head(), top, c[0])
 		if !is(c.PSI()) {
 			t.Errorf("%s: a PSI of %.3f", list, c.PSI())
 		}

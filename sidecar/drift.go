@@ -52,6 +52,7 @@ type driftPage struct {
 	Threshold float64          `json:"threshold,omitempty"` // above it there is an alert; 0: none
 	Names     uint64           `json:"names"`               // distinct ones within 24 hours
 	Least     uint64           `json:"least"`               // names that it takes
+	Top       uint64           `json:"top"`                 // names with a tail of 0.001 or less, beside those
 	Bins      []classifier.Bin `json:"bins,omitempty"`
 }
 
@@ -167,7 +168,7 @@ func (d *drift) tell(threshold float64, alerts *alert.Alerts) {
 	for _, hour := range d.hours {
 		c.Add(*hour)
 	}
-	page := &driftPage{Threshold: threshold, Names: c.Names(), Least: driftLeast}
+	page := &driftPage{Threshold: threshold, Names: c.Names(), Least: driftLeast, Top: c[0]}
 	psi, head := c.PSI(), c.Head()
 	d.metrics.names.Set(float64(page.Names))
 	if page.Names < driftLeast {
@@ -196,7 +197,7 @@ func (d *drift) tell(threshold float64, alerts *alert.Alerts) {
 // headWords says which way it went, where it matters.
 func headWords(head float64) string {
 	if head >= 1 {
-		return fmt.Sprintf("%.1f times as many of them as expected score near those that are flagged: expect so many times the false positives", head)
+		return fmt.Sprintf("%.1f times as many of them as expected score near those that are flagged: expect at least so many times the false positives", head)
 	}
 	return fmt.Sprintf("%.1f times as many of them as expected score near those that are flagged: expect no more false positives, and perhaps fewer finds", head)
 }
@@ -214,7 +215,7 @@ func newDriftMetrics(reg prometheus.Registerer) driftMetrics {
 		psi: gauge("referee_model_drift_psi",
 			"Population stability index of live names' benign tails against the model's calibration, over 24 hours; above 0.25 they differ much. NaN before 1,000 names."),
 		head: gauge("referee_model_drift_head_ratio",
-			"Live names with a benign tail of 0.001 to 0.01 over the number expected: about how many times as often as its confidence says the model errs. NaN before 1,000 names."),
+			"Live names with a benign tail of 0.001 to 0.01 over the number expected: the model errs at least so many times as often as its confidence says. NaN before 1,000 names."),
 		names: gauge("referee_model_drift_names", "Distinct names of 24 hours that the model's drift is measured by."),
 	}
 	m.psi.Set(math.NaN())
