@@ -85,22 +85,25 @@ func (s *State) addCohorts(si Sighting, it Item) {
 	if si.Agent == 0 && si.Path == 0 || s.cfg.MaxCohorts == 0 {
 		return
 	}
-	client := ClientPrefix(si.Client)
-	key := keyOf(client)
-	who := Item{Hash: s.hash(binary.LittleEndian.AppendUint64(make([]byte, 0, 8), uint64(key))), Seen: it.Seen, Count: 1, client: key}
+	var who Item
 	for _, network := range [...]clientKey{keyOf(NetworkPrefix(si.Client)), 0} {
-		s.addCohort(cohortKey{network, si.Agent, si.Path}, si.Time, it, who)
+		key := cohortKey{network, si.Agent, si.Path}
+		e := s.cohorts.index[key]
+		if e == nil {
+			if it.Domain() == "" {
+				continue // what most requests end with
+			}
+			e = s.cohorts.add(key, Cohort{Network: key.prefix(), Agent: key.agent, Path: key.path, First: si.Time, Last: si.Time})
+		}
+		if who.client == 0 {
+			who = Item{Seen: it.Seen, Count: 1, client: keyOf(ClientPrefix(si.Client))}
+			who.Hash = s.hash(binary.LittleEndian.AppendUint64(make([]byte, 0, 8), uint64(who.client)))
+		}
+		s.addCohort(e, si.Time, it, who)
 	}
 }
 
-func (s *State) addCohort(key cohortKey, at int64, it, who Item) {
-	e := s.cohorts.index[key]
-	if e == nil {
-		if it.Domain() == "" {
-			return
-		}
-		e = s.cohorts.add(key, Cohort{Network: key.prefix(), Agent: key.agent, Path: key.path, First: at, Last: at})
-	}
+func (s *State) addCohort(e *entry[cohortKey, Cohort], at int64, it, who Item) {
 	c := &e.value
 	c.First, c.Last = min(c.First, at), max(c.Last, at)
 	c.Sightings = addCapped(c.Sightings, 1)

@@ -234,8 +234,8 @@ type Curve struct {
 const curveNames = 20
 
 // Curves sends distinct names of a generator from one client, and asks after each whether it is a hit. Names are of one
-// family, averaged over the families of each group; and, as the last curve of a group, each of another family: what the group's average
-// recall means for one client.
+// family, averaged over the families of each group; and, as the last curve of a group ("mixed"), each of another family: what the
+// group's average recall means for one client.
 func Curves(ctx context.Context, w World, s Settings, progress func(done, total int)) ([]Curve, error) {
 	runs := 200 * s.Runs
 	type job struct {
@@ -286,7 +286,7 @@ func Curves(ctx context.Context, w World, s Settings, progress func(done, total 
 			switch {
 			case j.group != g:
 			case j.family < 0:
-				all = append(all, mean, Curve{Group: group.Name + ", each name of another family", Caught: slices.Clone(caught[i][:]), Runs: 20 * runs})
+				all = append(all, mean, Curve{Group: group.Name + ", mixed", Caught: slices.Clone(caught[i][:]), Runs: 20 * runs})
 			default:
 				mean.Runs += runs
 				for k, c := range caught[i] {

@@ -101,10 +101,11 @@ func (r *Result) DetectionPlot() ([]byte, error) {
 	}
 	o := charts.NewLineChartOptionWithData(values)
 	o.Title.Text = "Clients that are hits by their n-th distinct name, %"
-	o.XAxis.Labels = labels
+	o.XAxis.Labels, o.XAxis.BoundaryGap = labels, charts.Ptr(false) // each label under its point
 	o.Legend.SeriesNames = names
 	o.Legend.Offset = charts.OffsetStr{Top: "32"}
-	o.YAxis = []charts.YAxisOption{{Min: charts.Ptr(0.0), Max: charts.Ptr(100.0)}}
+	o.YAxis = []charts.YAxisOption{{Min: charts.Ptr(0.0), Max: charts.Ptr(100.0), LabelCount: 6}}
+	o.ValueFormatter = whole
 	o.Padding = charts.NewBoxEqual(16)
 	return draw(func(p *charts.Painter) error { return p.LineChart(o) })
 }
@@ -124,12 +125,15 @@ func (r *Result) ErrorsPlot() ([]byte, error) {
 	o := charts.NewBarChartOptionWithData(values)
 	o.Title.Text = "People's clients that would be blocked, 1 in 10 to the power of …"
 	o.CategoryAxis.Labels = labels
-	o.Legend.SeriesNames = []string{"on one flagged name", "as clients, upper 95 % bound", "by a name, upper 95 % bound"}
+	o.Legend.SeriesNames = []string{"on one flagged name", "as clients (bound)", "by a name (bound)"}
 	o.Legend.Offset = charts.OffsetStr{Top: "32"}
-	o.ValueAxis = []charts.ValueAxisOption{{Min: charts.Ptr(0.0), Max: charts.Ptr(8.0)}}
+	o.ValueAxis = []charts.ValueAxisOption{{Min: charts.Ptr(0.0), Max: charts.Ptr(8.0), LabelCount: 9}}
+	o.ValueFormatter = whole
 	o.Padding = charts.NewBoxEqual(16)
 	return draw(func(p *charts.Painter) error { return p.BarChart(o) })
 }
+
+func whole(v float64) string { return fmt.Sprintf("%.0f", v) }
 
 func draw(chart func(*charts.Painter) error) ([]byte, error) {
 	p := charts.NewPainter(charts.PainterOptions{OutputFormat: charts.ChartOutputSVG, Width: 860, Height: 440})

@@ -68,7 +68,7 @@ func (e *Evaluation) targetSection() section {
 	for _, r := range e.Targets {
 		verdict := "met"
 		if !r.Met() {
-			verdict = fmt.Sprintf("%.1f points short", 100*(r.Target-r.Found))
+			verdict = fmt.Sprintf("%.2g points short", 100*(r.Target-r.Found))
 		}
 		t.AppendRow(table.Row{r.Group, rateWords(r.Rate), fmt.Sprintf("%.0f %%", 100*r.Target), percent(r.Found), r.Interval.between(), verdict})
 	}
