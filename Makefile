@@ -18,7 +18,7 @@ DEV_LISTS = $(foreach set,$(DEV_SETS),--set $(set)=$(CORPUS)/dev/$(set).tsv.gz)
 .PHONY: help run build test race lint format bench bench-lists model evaluate folds compare never-block test-caddy soak soak-ingress soak-ledger slow simulate replay bench-ingress bench-scan bench-scan-memory clean
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-12s %s\n", $$1, $$2}' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' Makefile
 
 run: ## the live demo: real traffic through the sidecar, an emulated AWS WAF, a report to look at
 	CGO_ENABLED=0 $(GO) run -trimpath ./cmd/referee demo

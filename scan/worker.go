@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"fmt"
 	"hash/maphash"
+	"time"
 
 	"referee/classifier"
 	"referee/evidence"
@@ -34,6 +35,8 @@ type worker struct {
 	referer features.Parser
 	memo    memo
 	line    logs.Line
+	second  int64 // of the log's time, in which so many examples were taken
+	taken   int
 }
 
 func newWorker(o *Options, cache *classifier.Cache) *worker {
@@ -130,6 +133,10 @@ func (w *worker) judge(b *batch, c *counted) {
 	if m.exemption == policy.Own || l.Ended && m.verdict != policy.DGA {
 		return
 	}
+	var example *evidence.Example
+	if m.verdict == policy.DGA && w.exemplary(l.Time) {
+		example = evidence.NewExample(l.Referer, l.Agent, l.Path)
+	}
 	b.records = append(b.records, record{
 		sighting: evidence.Sighting{
 			Result:  m.result,
@@ -139,10 +146,21 @@ func (w *worker) judge(b *batch, c *counted) {
 			Time:    l.Time,
 			Exempt:  m.verdict == policy.Exempt,
 			Blocked: l.Ended,
+			Example: example,
 		},
 		flagged: flagged,
 		dga:     m.verdict == policy.DGA && !l.Ended,
 	})
+}
+
+// exemplary says whether a flagged request is kept word for word: as many in a second of the log as the sidecar keeps.
+func (w *worker) exemplary(at int64) bool {
+	const each = 20
+	if second := at / int64(time.Second); second != w.second {
+		w.second, w.taken = second, 0
+	}
+	w.taken++
+	return w.taken <= each
 }
 
 // look judges a Referer, or remembers what was said of the same bytes.
