@@ -42,7 +42,7 @@ format: ## gofumpt over the tree
 bench: ## time and allocations of parse, score and a whole /v1/check request, beside yardsticks
 	$(GO) test -run '^$$' -bench . -benchmem ./features ./classifier ./evidence ./policy ./intake ./ledger ./report ./waf
 
-bench-ingress: ## CPU per request, latency, memory and a flood of the real sidecar beside fasthttp and nginx (15 minutes; BENCH=--quick: one)
+bench-ingress: ## CPU per request, latency, memory and a flood of the real sidecar beside fasthttp and nginx (ten minutes; BENCH=--quick: one)
 	$(BUILD) -o $(BIN)/ ./cmd/referee ./bench
 	$(BIN)/bench --referee $(BIN)/referee $(BENCH)
 

@@ -59,7 +59,7 @@ type ingressCommand struct {
 	Referee string        `default:"bin/referee" type:"existingfile" help:"The program that is measured."`
 	Nginx   string        `default:"nginx" help:"The nginx that is measured beside it; its rows are skipped where there is none."`
 	Pairs   int           `default:"10" help:"How often each server is measured in turn. Below 5 no bound is known, and no row passes."`
-	Window  time.Duration `default:"1s" help:"How long each measurement takes."`
+	Window  time.Duration `default:"2s" help:"How long each server is measured in a round."`
 	Flood   time.Duration `default:"60s" help:"How long the flood of unique referers lasts."`
 	Idle    int           `default:"10000" help:"Idle connections of the memory row."`
 	Quick   bool          `help:"A look in less than a minute: 3 pairs of 300 ms, 5 s of flood, 1,000 idle connections."`

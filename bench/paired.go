@@ -11,6 +11,10 @@ const (
 	// As many connections as nginx is told to keep to the sidecar in deploy/examples/nginx-auth-request.
 	connections = 64
 	loopOf      = 8192
+	// A window is cut into pieces that are taken in turns: what else the machine does comes and goes within seconds, and is to hit the
+	// servers of one round alike. They are as long as the sidecar's time between two commits: with shorter ones a commit would
+	// be there for each few requests, and they would be charged with it.
+	piece = time.Second
 	// What the sidecar does in the background for requests that were answered (their evidence, the ledger's commit each second) it
 	// has begun, and mostly ended, after this time.
 	afterwards = 1500 * time.Millisecond
@@ -21,20 +25,33 @@ type contestant struct {
 	name    string
 	server  *process
 	next    func([]byte) []byte
-	perCall []float64     // nanoseconds of processor time a request, of each window
-	rates   []float64     // requests a second by the clock, of each window
-	since   time.Duration // processor time at the beginning of the last window
-	count   int           // requests of the last window
+	load    *generator    // kept while in turns
+	perCall []float64     // nanoseconds of processor time a request, of each round
+	rates   []float64     // requests a second by the clock, of each piece
+	since   time.Duration // processor time at the beginning of the last round
+	count   int           // requests since then
 }
 
 // window applies a load.
 func (b *bench) window(c *contestant, l load) (outcome, error) {
-	g, err := newGenerator(c.server.addr, connections, c.next)
-	if err != nil {
-		return outcome{}, fmt.Errorf("%s: %w", c.name, err)
+	if err := c.connect(); err != nil {
+		return outcome{}, err
 	}
-	defer g.close()
-	o, err := g.run(b.ctx, l)
+	defer c.disconnect()
+	return b.piece(c, l)
+}
+
+func (c *contestant) connect() (err error) {
+	if c.load, err = newGenerator(c.server.addr, connections, c.next); err != nil {
+		return fmt.Errorf("%s: %w", c.name, err)
+	}
+	return nil
+}
+
+func (c *contestant) disconnect() { c.load.close() }
+
+func (b *bench) piece(c *contestant, l load) (outcome, error) {
+	o, err := c.load.run(b.ctx, l)
 	if err == nil && o.lost() > 0 {
 		err = fmt.Errorf("%d of %d requests without a good answer", o.lost(), o.sent)
 	}
@@ -42,11 +59,11 @@ func (b *bench) window(c *contestant, l load) (outcome, error) {
 		return o, fmt.Errorf("%s: %w", c.name, err)
 	}
 	c.rates = append(c.rates, float64(o.answered)/o.took.Seconds())
-	c.count = o.answered
+	c.count += o.answered
 	return o, nil
 }
 
-// account notes the processor time that a request of the last window took: all that the process has used since that window began, so that
+// account notes the processor time that a request of the last round took: all that the process has used since that round began, so that
 // the background work that its requests leave behind counts too.
 func (c *contestant) account() error {
 	now, err := c.server.cpu()
@@ -62,14 +79,24 @@ func (c *contestant) account() error {
 
 // inTurns measures all contestants in turns, after a first time that does not count. also is called in each round.
 func (b *bench) inTurns(row string, contestants []*contestant, also func() error) error {
+	for _, c := range contestants {
+		if err := c.connect(); err != nil {
+			return err
+		}
+		defer c.disconnect()
+	}
 	for round := range b.Pairs + 1 {
 		fmt.Fprintf(b.log, "%s: round %d of %d\n", row, round, b.Pairs)
 		for _, c := range contestants {
 			if err := c.account(); err != nil {
 				return err
 			}
-			if _, err := b.window(c, load{lasts: b.Window}); err != nil {
-				return err
+		}
+		for left := b.Window; left > 0; left -= piece {
+			for _, c := range contestants {
+				if _, err := b.piece(c, load{lasts: min(left, piece)}); err != nil {
+					return err
+				}
 			}
 		}
 		if err := also(); err != nil {
@@ -83,7 +110,7 @@ func (b *bench) inTurns(row string, contestants []*contestant, also func() error
 		if err := c.account(); err != nil {
 			return err
 		}
-		c.perCall, c.rates = c.perCall[1:], c.rates[1:]
+		c.perCall = c.perCall[1:]
 	}
 	return nil
 }
