@@ -2,55 +2,79 @@ package intake
 
 import (
 	"bytes"
+	"errors"
 	"log/slog"
-	"math"
-	"strconv"
+	"net"
 
 	"github.com/prometheus/client_golang/prometheus"
+	"github.com/valyala/fasthttp"
 
 	"referee/policy"
 )
 
 // API serves /v1/check, /v1/observe and /v1/score, or takes all that comes for a mirror's copy. Serve, Drain and Shutdown
-// are those of its server.
+// are those of its edge; fasthttp reads the requests and writes the answers.
 type API struct {
-	server
+	edge
+	http     fasthttp.Server
+	mirror   bool // whatever comes is to be observed
 	judge    *Judge
 	verdicts [policy.NumVerdicts][]byte
 }
 
 // NewAPI makes an API. It does not listen: Serve does.
 func NewAPI(cfg Config, j *Judge, reg prometheus.Registerer, log *slog.Logger) *API {
-	a := &API{judge: j}
-	for v := range a.verdicts {
-		a.verdicts[v] = []byte("X-Referee-Verdict: " + policy.Verdict(v).String() + "\r\n")
-	}
-	a.prepare("api", cfg.MaxConnections, idleTimeout, a.answer, a.refuseFault, reg, log)
-	return a
+	return newAPI("api", cfg.MaxConnections, false, j, reg, log)
 }
 
 // NewObserve makes an API for mirrors: whatever arrives is a copy of a request, at the path that it was sent to. Envoy marks
 // its copies by -shadow at the end of the Host; nothing here reads the Host, so that nothing is to be taken off it.
 func NewObserve(cfg ObserveConfig, j *Judge, reg prometheus.Registerer, log *slog.Logger) *API {
-	a := &API{judge: j}
-	observe := func(r *request) { a.check(r, ViaObserve, r.target) }
-	a.prepare("observe", cfg.MaxConnections, idleTimeout, observe, a.allow, reg, log)
+	return newAPI("observe", cfg.MaxConnections, true, j, reg, log)
+}
+
+func newAPI(name string, maxConnections int, mirror bool, j *Judge, reg prometheus.Registerer, log *slog.Logger) *API {
+	a := &API{judge: j, mirror: mirror}
+	for v := range a.verdicts {
+		a.verdicts[v] = []byte(policy.Verdict(v).String())
+	}
+	a.http = fasthttp.Server{
+		Handler:        a.answer,
+		HeaderReceived: a.announced,
+		ErrorHandler:   a.unreadable,
+		ConnState:      a.turn,
+
+		Concurrency:    maxConnections + 1, // which are the edge's to bound
+		ReadBufferSize: maxRequestHead,
+		// Without ReadTimeout, WriteTimeout and IdleTimeout: the watchdog has them.
+
+		// A body is read by whoever wants it. In this mode MaxRequestBodySize is no limit but how much of a body is waited for
+		// before the handler runs: nothing, as near as fasthttp has it.
+		StreamRequestBody:            true,
+		MaxRequestBodySize:           1,
+		DisablePreParseMultipartForm: true,
+
+		NoDefaultServerHeader: true,
+		NoDefaultDate:         true,
+		NoDefaultContentType:  true,
+		SecureErrorLogMessage: true, // requests stay out of the log
+	}
+	a.prepare(name, maxConnections, idleTimeout, a.talk, reg, log)
 	return a
 }
 
-func (a *API) answer(r *request) {
-	// The target as it was sent: what stands behind the prefix is the path of the original request, in whatever form.
-	target := pathOf(r.target)
-	path, _, _ := bytes.Cut(target, []byte("?"))
-	switch {
-	case under(target, checkPath):
-		a.check(r, ViaCheck, target[len(checkPath):])
-	case under(target, observePath):
-		a.check(r, ViaObserve, target[len(observePath):])
-	case string(path) == scorePath:
-		a.score(r)
-	default:
-		r.say("404 Not Found", "there is /v1/check, /v1/observe and /v1/score here")
+// talk answers the requests on a connection until one side wants no more.
+func (a *API) talk(w *watched) {
+	c := newCaller(w)
+	within := a.head // a client that has just connected has something to say
+	for a.await(w, c.br, within) {
+		if c.answer(&a.http); !c.kept {
+			if c.unread {
+				linger(w, c.br)
+			}
+			return
+		}
+		within = a.idle
 	}
 }
 
@@ -60,75 +84,139 @@ const (
 	scorePath   = "/v1/score"
 )
 
-// refuseFault answers what is no proper request, or what could not be answered. Whoever asks for leave gets it whatever is
-// wrong with the request: 200 is the one status that all of them take as that, and some take 400 for a refusal. So does a head
-// that cannot be read so far as to tell what it asks for.
-func (a *API) refuseFault(r *request, f *fault) {
-	target := pathOf(r.target)
-	if f.status != 408 && (len(target) == 0 || under(target, checkPath) || under(target, observePath)) {
-		a.allow(r, f)
-		return
+// judges reports whether a request with this target is to be judged, and the part of it that stands for the original one's.
+func (a *API) judges(target []byte) (via Via, path []byte, ok bool) {
+	switch {
+	case a.mirror:
+		return ViaObserve, target, true
+	case under(target, checkPath):
+		return ViaCheck, target[len(checkPath):], true
+	case under(target, observePath):
+		return ViaObserve, target[len(observePath):], true
 	}
-	r.say(statusLine(f.status), f.err.Error())
+	return 0, nil, false
 }
 
-// allow lets pass what cannot be judged. Where the head had not even arrived after its time nobody waits for leave any more.
-func (a *API) allow(r *request, f *fault) {
-	if f.status == 408 {
-		r.say(statusLine(f.status), f.err.Error())
-		return
+// announced is called with a head before its body is read, and has none waited for that nobody reads. The connection is kept
+// where fasthttp can tell the end of such a body, and the client sends it without being asked to.
+func (a *API) announced(h *fasthttp.RequestHeader) (unwaited fasthttp.RequestConfig) {
+	if !hasBody(h) {
+		return unwaited
 	}
-	r.begin("200 OK")
-	r.out = append(r.out, a.verdicts[policy.Invalid]...)
-	r.finish(nil)
-}
-
-// check judges a request by its head alone; the body, if somebody sends one along, is dropped.
-func (a *API) check(r *request, via Via, target []byte) {
-	q := r.asked(a.judge)
-	q.Path = original(&r.head, target)
-	v := a.judge.Judge(via, q)
-	if v.Block && via == ViaCheck {
-		r.begin("403 Forbidden")
-	} else {
-		r.begin("200 OK")
-	}
-	if via == ViaCheck { // nobody reads the answer to a mirrored request
-		out := append(r.out, a.verdicts[v.Verdict]...)
-		if v.Result.Domain != "" {
-			out = appendFigure(append(out, "X-Referee-Score: "...), v.Result.Score)
-			out = appendFigure(append(out, "\r\nX-Referee-Tail: "...), v.Result.Tail)
-			out = append(out, "\r\nX-Referee-Name: "...)
-			// A Name holds a-z, 0-9, hyphens, underscores and dots only (features.Parser).
-			out = append(append(out, v.Result.Domain...), "\r\n"...)
+	if _, _, ok := a.judges(pathOf(h.RequestURI())); ok {
+		if h.ContentLength() < 0 || len(h.PeekCanonical(expectKey)) > 0 {
+			h.DelBytes(expectKey)
+			h.SetConnectionClose()
 		}
-		r.out = out
+		unwaited.ReadTimeout = 1
 	}
-	r.finish(nil)
+	return unwaited
 }
 
-// original is the target of the request that is asked about: what stands behind the prefix, as Envoy and mirrors send it, or
-// what those send along that ask at one fixed path: nginx by custom, Traefik and Caddy by default.
-func original(h *head, target []byte) []byte {
-	if len(target) > 0 && target[0] == '/' {
-		return target
+func hasBody(h *fasthttp.RequestHeader) bool {
+	return h.ContentLength() > 0 || h.ContentLength() == chunked
+}
+
+// answer is the handler. fasthttp does not recover what panics in it.
+func (a *API) answer(ctx *fasthttp.RequestCtx) {
+	c := ctx.Conn().(*caller)
+	h := &ctx.Request.Header
+	c.advance, c.unread = false, hasBody(h) // whose first byte may have been there
+	defer func() {
+		if p := recover(); p != nil {
+			a.panicked(p)
+			a.refuse(ctx, pathOf(h.RequestURI()), 500, "this failed inside of Referee")
+		}
+		if a.draining.Load() {
+			ctx.SetConnectionClose()
+		}
+		c.readWithin(a.head) // what is left of the body
+	}()
+	// The target as it was sent: what stands behind the prefix is the path of the original request, in whatever form.
+	target := pathOf(h.RequestURI())
+	if err := unambiguous(h); err != nil {
+		a.bad.Add(1)
+		a.refuse(ctx, target, 400, err.Error())
+		ctx.SetConnectionClose()
+		return
 	}
-	for _, name := range [...]string{"x-original-uri", "x-forwarded-uri"} {
-		for i := range h.lines {
-			if l := &h.lines[i]; equalFold(l.name, name) && len(l.value) > 0 {
-				return l.value
-			}
+	via, original, ok := a.judges(target)
+	path, _, _ := bytes.Cut(target, []byte("?"))
+	switch {
+	case ok:
+		a.check(ctx, c.peer, via, original)
+	case string(path) == scorePath:
+		a.score(ctx, c)
+	default:
+		say(ctx, 404, "there is /v1/check, /v1/observe and /v1/score here")
+	}
+}
+
+// unambiguous refuses heads that whoever passed the request on may have read in another way than fasthttp does, so that nobody
+// is judged by what only one of the two has seen.
+func unambiguous(h *fasthttp.RequestHeader) error {
+	raw := h.RawHeaders()
+	for at := 0; ; {
+		end := bytes.IndexByte(raw[at:], '\n')
+		if end < 0 {
+			break
+		}
+		if at += end + 1; at < 2 || raw[at-2] != '\r' {
+			return errLineEnd
+		}
+		if at < len(raw) && (raw[at] == ' ' || raw[at] == '\t') {
+			return errFolded
+		}
+	}
+	if h.ContentLength() == chunked {
+		var lines head
+		if err := lines.parse(raw); err != nil {
+			return err
+		}
+		if _, n := lines.first(contentLength); n > 0 {
+			return errFraming
 		}
 	}
 	return nil
 }
 
-// appendFigure appends f with 6 significant digits, as every output of Referee shows scores and tails.
-func appendFigure(dst []byte, f float32) []byte {
-	if math.IsNaN(float64(f)) || math.IsInf(float64(f), 0) {
-		return append(dst, '0') // no model scores so, but JSON and header readers must never see it
+// unreadable answers what fasthttp could not read as a request; the connection is closed after it.
+func (a *API) unreadable(ctx *fasthttp.RequestCtx, err error) {
+	a.bad.Add(1)
+	c := ctx.Conn().(*caller)
+	c.unread = true
+	var tooLarge *fasthttp.ErrSmallBuffer
+	var timeout net.Error
+	switch {
+	case errors.As(err, &tooLarge):
+		a.refuse(ctx, c.target(), 431, "the request's header is over 64 KiB")
+	case errors.As(err, &timeout) && timeout.Timeout():
+		// Where the head had not even arrived after its time nobody waits for leave any more.
+		say(ctx, 408, "the request took too long to arrive")
+	default:
+		a.refuse(ctx, c.target(), 400, "this is not a well-formed HTTP/1.1 request")
 	}
-	return strconv.AppendFloat(dst, float64(f), 'g', 6, 32)
+}
+
+// refuse answers what is no proper request, or what could not be answered. Whoever asks for leave gets it whatever is wrong with
+// the request: 200 is the one status that all of them take as that, and some take 400 for a refusal. So does a head that
+// cannot be read so far as to tell what it asks for.
+func (a *API) refuse(ctx *fasthttp.RequestCtx, target []byte, status int, why string) {
+	ctx.Response.Reset()
+	ctx.Response.Header.SetNoDefaultContentType(true)
+	if _, _, judged := a.judges(target); judged || len(target) == 0 {
+		ctx.Response.Header.SetCanonical(verdictKey, a.verdicts[policy.Invalid])
+		return
+	}
+	say(ctx, status, why)
+}
+
+// say answers with a status and one line of our own: nothing that the client sent.
+func say(ctx *fasthttp.RequestCtx, status int, why string) {
+	ctx.SetStatusCode(status)
+	ctx.SetContentType("text/plain; charset=utf-8")
+	ctx.SetBodyString(why)
+	ctx.Response.AppendBodyString("\n")
 }
 
 // pathOf is a request target in origin-form: an absolute one without its scheme and host.

@@ -48,15 +48,32 @@ func (c *onePeer) RemoteAddr() net.Addr             { return &net.TCPAddr{IP: ne
 func (c *onePeer) SetReadDeadline(time.Time) error  { return nil }
 func (c *onePeer) SetWriteDeadline(time.Time) error { return nil }
 
-// offline has s answer the request, without a socket, whenever it is called, and returns the answer.
-func offline(t testing.TB, s *server, text string) func() []byte {
+// offline has the proxy answer the request, without a socket, whenever it is called, and returns the answer.
+func (p *Proxy) offline(t testing.TB, text string) func() []byte {
 	peer := &onePeer{request: []byte(text)}
-	c := newConn(s, s.dog.watch(peer))
+	c := newConn(&p.server, p.dog.watch(peer))
 	t.Cleanup(c.end)
 	r := new(request)
 	return func() []byte {
 		peer.left, peer.got = peer.request, peer.got[:0]
 		if !c.await(0) || !c.next(r) {
+			t.Fatalf("the connection ends after %q", peer.got)
+		}
+		return peer.got
+	}
+}
+
+// offline is Proxy.offline for the API.
+func (a *API) offline(t testing.TB, text string) func() []byte {
+	peer := &onePeer{request: []byte(text)}
+	c := newCaller(a.dog.watch(peer))
+	t.Cleanup(c.end)
+	return func() []byte {
+		peer.left, peer.got = peer.request, peer.got[:0]
+		if !a.await(c.watched, c.br, 0) {
+			t.Fatal("nothing was sent")
+		}
+		if c.answer(&a.http); !c.kept {
 			t.Fatalf("the connection ends after %q", peer.got)
 		}
 		return peer.got
@@ -92,7 +109,7 @@ func TestForwardingACachedNameDoesNotAllocate(t *testing.T) {
 	conn := &canned{answer: []byte("HTTP/1.1 200 OK\r\nDate: Sun, 01 Mar 2026 12:00:00 GMT\r\nConnection: keep-alive\r\nContent-Type: text/html\r\n" +
 		"Content-Length: 5\r\n\r\nhello")}
 	p.upstream.put(&upstreamConn{watched: p.upstream.dog.watch(conn), br: bufio.NewReader(conn)})
-	handle := offline(t, &p.server, "GET / HTTP/1.1\r\nHost: app.example\r\n"+browserHead)
+	handle := p.offline(t, "GET / HTTP/1.1\r\nHost: app.example\r\n"+browserHead)
 	var out []byte
 	var sink []evidence.Sighting
 	forward := func() {
@@ -180,7 +197,7 @@ func BenchmarkCheck(b *testing.B) {
 func BenchmarkCheckHandler(b *testing.B) {
 	fix := newFixture(b).drained(b)
 	a := NewAPI(Config{MaxConnections: 1}, fix.Judge, fix.registry, fix.log)
-	handle := offline(b, &a.server, "GET /v1/check HTTP/1.1\r\nHost: referee\r\n"+browserHead)
+	handle := a.offline(b, "GET /v1/check HTTP/1.1\r\nHost: referee\r\n"+browserHead)
 	b.ReportAllocs()
 	for b.Loop() {
 		handle()

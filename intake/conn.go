@@ -29,16 +29,7 @@ func newConn(s *server, w *watched) *conn {
 
 // serve answers requests until one side wants no more.
 func (c *conn) serve() {
-	defer func() {
-		if p := recover(); p != nil { // outside of any handler: the connection is lost, the process is not
-			c.server.panicked(p)
-		}
-		c.end()
-		if c.br != c.usual {
-			c.br.Reset(nil)
-			c.server.large.Put(c.br)
-		}
-	}()
+	defer c.shrink()
 	within := c.server.head // a client that has just connected has something to say
 	for c.await(within) {
 		r := c.server.requests.Get().(*request)
@@ -52,32 +43,23 @@ func (c *conn) serve() {
 	}
 }
 
-// await waits for the first byte of a request. A connection may be closed without a word as long as there is none.
+// await waits for the next request, with as little in hand as that takes.
 func (c *conn) await(within time.Duration) bool {
 	if c.br.Buffered() == 0 {
-		if c.br != c.usual {
-			c.br.Reset(nil)
-			c.server.large.Put(c.br)
-			c.usual.Reset(c.watched)
-			c.br, c.ahead = c.usual, ahead{}
-		}
-		c.writeWithin(0)
-		c.readWithin(within)
-		c.idle.Store(true)
-		if c.server.stopping.Load() {
-			return false
-		}
-		_, err := c.br.Peek(1)
-		c.idle.Store(false)
-		if err != nil {
-			return false
-		}
-		if c.server.stopping.Load() { // it may have been called idle a moment ago
-			_ = c.SetReadDeadline(time.Time{})
-		}
+		c.shrink()
 	}
-	c.readWithin(c.server.head)
-	return true
+	return c.server.await(c.watched, c.br, within)
+}
+
+// shrink gives back what a large head was read with.
+func (c *conn) shrink() {
+	if c.br == c.usual {
+		return
+	}
+	c.br.Reset(nil)
+	c.server.large.Put(c.br)
+	c.usual.Reset(c.watched)
+	c.br, c.ahead = c.usual, ahead{}
 }
 
 // next reads one request, has it answered, and reports whether another may follow on the connection.
@@ -99,7 +81,7 @@ func (c *conn) next(r *request) bool {
 	}
 	if !r.keep {
 		if r.answered && !r.cut && (f != nil || !r.body.ended) {
-			c.linger()
+			linger(c.watched, c.br)
 		}
 		return false
 	}
@@ -182,19 +164,4 @@ func (c *conn) write(b []byte) error {
 	c.writeWithin(writeTimeout)
 	_, err := c.Write(b)
 	return err
-}
-
-const (
-	// To close on a client that is still sending resets the connection, and it may lose the answer: so it is listened to
-	// for as long, and as much.
-	lingerFor  = time.Second
-	lingerOver = 1 << 20
-)
-
-func (c *conn) linger() {
-	if c.CloseWrite() != nil {
-		return
-	}
-	c.readWithin(lingerFor)
-	_, _ = io.CopyN(io.Discard, c.br, lingerOver)
 }

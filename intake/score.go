@@ -9,6 +9,8 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/valyala/fasthttp"
+
 	"referee/features"
 	"referee/policy"
 )
@@ -42,21 +44,27 @@ type figure float32
 func (f figure) MarshalJSON() ([]byte, error) { return appendFigure(nil, float32(f)), nil }
 
 // score judges a list of Referers for whoever asks. It is no traffic: nothing is counted, cached or taken as evidence.
-func (a *API) score(r *request) {
-	if string(r.method) != "POST" {
-		refuseJSON(r, "405 Method Not Allowed\r\nAllow: POST", "POST a list of Referers here")
+func (a *API) score(ctx *fasthttp.RequestCtx, c *caller) {
+	if !ctx.IsPost() {
+		ctx.Response.Header.Set("Allow", "POST")
+		refuseJSON(ctx, http.StatusMethodNotAllowed, "POST a list of Referers here")
 		return
 	}
 	s := a.judge.snapshot.Load()
 	if s == nil {
-		refuseJSON(r, "503 Service Unavailable", "no model is loaded yet")
+		refuseJSON(ctx, http.StatusServiceUnavailable, "no model is loaded yet")
 		return
 	}
-	referers, status, err := readReferers(r)
+	c.readWithin(a.body)
+	referers, status, err := readReferers(ctx)
 	if err != nil {
-		refuseJSON(r, statusLine(status), err.Error())
+		refuseJSON(ctx, status, err.Error())
+		if status == http.StatusRequestEntityTooLarge {
+			ctx.SetConnectionClose() // the rest of the body is not read
+		}
 		return
 	}
+	c.unread = false
 	model := s.Cache.Model()
 	out := scored{
 		Model: model.ID(), Policy: s.Policy.ID(), Threshold: figure(s.Policy.Threshold()),
@@ -79,25 +87,28 @@ func (a *API) score(r *request) {
 		}
 		out.Verdicts = append(out.Verdicts, one)
 	}
-	answerJSON(r, "200 OK", out)
+	answerJSON(ctx, http.StatusOK, out)
 }
 
 // readReferers reads the list from a request, or says with which status to refuse it.
-func readReferers(r *request) (referers []string, status int, err error) {
-	kind, _, _ := strings.Cut(string(r.head.value([]byte("Content-Type"))), ";")
+func readReferers(ctx *fasthttp.RequestCtx) (referers []string, status int, err error) {
+	kind, _, _ := strings.Cut(string(ctx.Request.Header.ContentType()), ";")
 	kind = strings.ToLower(strings.TrimSpace(kind))
 	if kind != "application/json" && kind != "text/plain" {
 		return nil, http.StatusUnsupportedMediaType,
 			errors.New(`send application/json, {"referers": ["https://…"]}, or text/plain, one Referer a line`)
 	}
-	body, err := io.ReadAll(io.LimitReader(&r.body, maxScoreBody+1))
-	switch {
-	case err != nil:
-		return nil, http.StatusBadRequest, errors.New("the body ended before it was complete")
-	case len(body) > maxScoreBody:
-		// To close a connection on a client that is still sending resets it, and the answer is lost.
-		_, _ = io.CopyN(io.Discard, &r.body, maxScoreDiscard)
-		return nil, http.StatusRequestEntityTooLarge, fmt.Errorf("the body is over %d bytes: send it in parts", maxScoreBody)
+	var body []byte
+	if stream := ctx.RequestBodyStream(); stream != nil {
+		body, err = io.ReadAll(io.LimitReader(stream, maxScoreBody+1))
+		if err != nil {
+			return nil, http.StatusBadRequest, errors.New("the body ended before it was complete")
+		}
+		if len(body) > maxScoreBody {
+			// To close a connection on a client that is still sending resets it, and the answer is lost.
+			_, _ = io.CopyN(io.Discard, stream, maxScoreDiscard)
+			return nil, http.StatusRequestEntityTooLarge, fmt.Errorf("the body is over %d bytes: send it in parts", maxScoreBody)
+		}
 	}
 	if kind == "text/plain" {
 		text := strings.TrimSuffix(string(body), "\n")
@@ -138,17 +149,14 @@ func parseReferers(body []byte) ([]string, error) {
 	return in.Referers, nil
 }
 
-func refuseJSON(r *request, status, why string) {
-	answerJSON(r, status, struct {
+func refuseJSON(ctx *fasthttp.RequestCtx, status int, why string) {
+	answerJSON(ctx, status, struct {
 		Error string `json:"error"`
 	}{why})
 }
 
-// answerJSON answers; status may have further fields behind it.
-func answerJSON(r *request, status string, v any) {
-	var body bytes.Buffer
-	_ = json.NewEncoder(&body).Encode(v) // it cannot fail: what is encoded is ours, and it is written to memory
-	r.begin(status)
-	r.out = append(r.out, "Content-Type: application/json\r\n"...)
-	r.finish(body.Bytes())
+func answerJSON(ctx *fasthttp.RequestCtx, status int, v any) {
+	ctx.SetStatusCode(status)
+	ctx.SetContentType("application/json")
+	_ = json.NewEncoder(ctx).Encode(v) // it cannot fail: what is encoded is ours, and it is written to memory
 }

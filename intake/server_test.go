@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus/testutil"
+	"github.com/valyala/fasthttp"
 )
 
 func TestASlowHeadIsCutOff(t *testing.T) {
@@ -37,6 +38,7 @@ func TestASlowHeadIsCutOff(t *testing.T) {
 	f("GET /v1/check HTTP/1.1\r\nHost: referee\r\n\r\nGET /v1/check HTTP/1.1\r\n"[41:])
 
 	w := dial(t, addr) // one that dribbles
+	w.send("x")
 	tick := time.NewTicker(10 * time.Millisecond)
 	defer tick.Stop()
 	for range 100 {
@@ -86,17 +88,24 @@ func TestASlowBodyIsCutOff(t *testing.T) {
 
 func TestAPanicOutsideOfAHandlerLosesOneConnection(t *testing.T) {
 	fix := newFixture(t)
-	a := NewAPI(Config{MaxConnections: 10}, fix.Judge, fix.registry, fix.log)
-	a.refuse = nil // what answers bad requests is broken
-	addr := serve(t, a)
-	bystander := dial(t, addr)
-	w := dial(t, addr)
-	w.send("bad\r\n\r\n")
-	w.closed()
-	bystander.send("GET /v1/check HTTP/1.1\r\nHost: referee\r\n\r\n")
-	if r, _ := bystander.response("GET"); r.StatusCode != 200 || a.panics.Load() != 1 {
-		t.Errorf("another connection: %s; %d panics counted", r.Status, a.panics.Load())
+	f := func(addr string, panics *counter) {
+		t.Helper()
+		bystander := dial(t, addr)
+		w := dial(t, addr)
+		w.send("bad\r\n\r\n")
+		w.closed()
+		bystander.send("GET /v1/check HTTP/1.1\r\nHost: referee\r\n\r\n")
+		if r, _ := bystander.response("GET"); r.StatusCode != 200 || panics.Load() != 1 {
+			t.Errorf("another connection: %s; %d panics counted", r.Status, panics.Load())
+		}
 	}
+	// What answers bad requests is broken.
+	a := NewAPI(Config{MaxConnections: 10}, fix.Judge, fix.registry, fix.log)
+	a.http.ErrorHandler = func(*fasthttp.RequestCtx, error) { panic("broken") }
+	f(serve(t, a), &a.panics)
+	p := fix.newProxy(t, ProxyConfig{Upstream: answering(t), ConnectTimeout: time.Second, ResponseTimeout: time.Second, IdleTimeout: time.Second, MaxConnections: 10})
+	p.refuse = nil
+	f(serve(t, p), &p.panics)
 }
 
 func TestAnIdleClientIsLeftAloneForAWhile(t *testing.T) {
