@@ -202,9 +202,9 @@ func (a *API) unreadable(ctx *fasthttp.RequestCtx, err error) {
 // the request: 200 is the one status that all of them take as that, and some take 400 for a refusal. So does a head that
 // cannot be read so far as to tell what it asks for.
 func (a *API) refuse(ctx *fasthttp.RequestCtx, target []byte, status int, why string) {
-	ctx.Response.Reset()
-	ctx.Response.Header.SetNoDefaultContentType(true)
+	ctx.Response.ResetBody()
 	if _, _, judged := a.judges(target); judged || len(target) == 0 {
+		ctx.SetStatusCode(fasthttp.StatusOK)
 		ctx.Response.Header.SetCanonical(verdictKey, a.verdicts[policy.Invalid])
 		return
 	}
