@@ -16,9 +16,14 @@ func scored(score, tail float32) string {
 	return fmt.Sprintf("score %.2f, at most 1 in %s benign names scores so high", score, grouped(uint64(math.Floor(n/digits)*digits+0.5)))
 }
 
-// odds is the sum of a sequential test in words.
+// odds is the sum of a sequential test in words. Beyond 10^12 the number says nothing more: names are not that independent.
 func odds(sum float64) string {
-	return fmt.Sprintf("its names are 10^%d times likelier from a generator than from the readers of any one language", int(sum/math.Ln10))
+	const most = 12
+	times := fmt.Sprintf("10^%d", int(sum/math.Ln10))
+	if sum > most*math.Ln10 {
+		times = fmt.Sprintf("over 10^%d", most)
+	}
+	return "its names are " + times + " times likelier from a generator than from the readers of any one language"
 }
 
 // about is a count of distinct things: exact, or said to be an estimate.
