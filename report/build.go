@@ -66,6 +66,7 @@ func Build(ctx context.Context, src Sources, since, now time.Time, mode string) 
 			return err
 		},
 		func() error { return r.whatIf(ctx, &src, st, said, now) },
+		func() error { r.attacks(&src, st); return nil },
 		func() error { return r.near(ctx, &src, st, now) },
 		func() error { return r.readiness(ctx, &src, said, now) },
 	} {

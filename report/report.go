@@ -38,6 +38,7 @@ type Report struct {
 	Labels      Labels       `json:"labels"`      // what the owner said of single names
 	Ready       Readiness    `json:"readiness"`   // whether to enforce, and why
 	WhatIf      WhatIf       `json:"what_if"`     // what other settings would block
+	Attacks     Attacks      `json:"attacks"`     // cohorts whose names were generated
 	Near        Near         `json:"near_misses"` // what a rule kept from being blocked
 	Series      Series       `json:"series"`      // what the plots show
 	Spared      []Spared     `json:"spared"`      // clients that a verified session spoke for; the newest first, at most 500

@@ -34,6 +34,7 @@ func (r *Report) Text(w io.Writer) error {
 	r.textTotals(b)
 	r.textHits(b, "Names", r.Names, table.Row{"name", "1 in", "seen", "networks", "first", "last", "until"}, nameRow)
 	r.textHits(b, "Clients", r.Clients, table.Row{"client", "1 in", "seen", "flagged names", "first", "last", "until"}, clientRow)
+	r.textAttacks(b)
 	r.textWhatIf(b)
 	r.textNear(b)
 	r.textSaved(b)

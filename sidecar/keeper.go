@@ -8,6 +8,7 @@ import (
 	"sync/atomic"
 	"time"
 
+	"referee/alert"
 	"referee/classifier"
 	"referee/evidence"
 	"referee/features"
@@ -20,7 +21,8 @@ const (
 	commitEvery = time.Second // kill -9 loses at most this much of the sightings
 	maxFlagged  = 10_000      // flagged sightings kept for one commit; evidence has them all
 
-	attacksEvery = 10 * time.Second // they are counted: one walk over all cohorts
+	attacksEvery = 10 * time.Second // they are looked for: one walk over all cohorts
+	cohortsTold  = 5                // attacks that an alert tells of at a time
 )
 
 // keeper is the one goroutine that owns the evidence. It takes sightings off the queue, decides each second, and
@@ -39,9 +41,10 @@ type keeper struct {
 	forgetting []ledger.ForgetRequest // of whom pending says nothing any more, and whom the ledger is to forget behind it
 	compared   *comparison
 	drift      *drift
-	changes    int           // decisions published since the last look at the sets was asked for
-	batched    chan struct{} // asks for one before the interval is over
-	attacksAt  time.Time     // when they were last counted
+	changes    int             // decisions published since the last look at the sets was asked for
+	batched    chan struct{}   // asks for one before the interval is over
+	attacksAt  time.Time       // when they were last looked for
+	attacks    map[string]bool // keys of those that an alert tells of
 	metrics    keeperMetrics
 }
 
@@ -210,10 +213,31 @@ func (k *keeper) batch() *ledger.Batch {
 	}
 	if now.Sub(k.attacksAt) >= attacksEvery {
 		k.attacksAt = now
-		k.metrics.attacks.Set(float64(len(current.policy.Attacks(k.state))))
+		attacks := current.policy.Attacks(k.state)
+		k.metrics.attacks.Set(float64(len(attacks)))
+		k.raiseCohorts(attacks)
 	}
 	k.flagged, k.leftOut = nil, 0
 	return k.pending
+}
+
+// raiseCohorts tells of each attack once, and when it is over: those with the most flagged names, as a botnet
+// has a cohort in every network.
+func (k *keeper) raiseCohorts(attacks []policy.Attack) {
+	standing := map[string]bool{}
+	for i := range attacks[:min(len(attacks), cohortsTold)] {
+		a := &attacks[i]
+		key := "cohort " + a.Key()
+		standing[key] = true
+		k.s.alerts.Raise(alert.Alert{Kind: alert.Attack, Key: key, Text: "attack: " + a.String() +
+			"\n`referee report` shows it; `cohort.min-flagged` is how many flagged names make one"})
+	}
+	for key := range k.attacks {
+		if !standing[key] {
+			k.s.alerts.Clear(alert.Attack, key)
+		}
+	}
+	k.attacks = standing
 }
 
 func (k *keeper) settle(err error) {
