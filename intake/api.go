@@ -65,7 +65,7 @@ func newAPI(name string, maxConnections int, mirror bool, j *Judge, reg promethe
 
 // talk answers the requests on a connection until one side wants no more.
 func (a *API) talk(w *watched) {
-	c := newCaller(w)
+	c := newCaller(&a.edge, w)
 	within := a.head // a client that has just connected has something to say
 	for a.await(w, c.br, within) {
 		if c.answer(&a.http); !c.kept {
