@@ -123,6 +123,11 @@ func sample() *Report {
 				},
 			},
 		},
+		Attacks: Attacks{List: []Attack{{
+			Network: "198.51.100.0/24", Clients: 41, Flagged: 38, Distinct: 40, Sightings: 52, Names: []string{"kq3v9z7xw.com", "pqzwxkvj.top"},
+			What:  "41 clients of 198.51.100.0/24, with one kind of agent on one path, sent 40 distinct external names, of which 38 are flagged",
+			First: ago(5 * hour), Last: ago(hour),
+		}}},
 		Near: Near{Names: 1, Clients: 1, List: []NearMiss{
 			{
 				Client: "203.0.113.9/32", Rule: "client.min-flagged", Why: "it sent 2 flagged names, 3 are asked for", BenignTail: 9e-5, OneIn: 11000,

@@ -66,7 +66,7 @@ func quiet() *Report {
 		Totals: Totals{Verdicts: map[string]uint64{"dga": 0}, NoName: map[string]uint64{}, Saved: map[string]uint64{}},
 		Names:  Hits{List: []Hit{}}, Clients: Hits{List: []Hit{}}, Saved: Saved{List: []SavedName{}},
 		Sets: []Set{}, Generations: []Generation{}, Labels: Labels{List: []Label{}}, Candidates: []Comparison{},
-		Ready: Readiness{Checks: []Check{}}, WhatIf: WhatIf{Rows: []Row{}}, Near: Near{List: []NearMiss{}},
+		Ready: Readiness{Checks: []Check{}}, WhatIf: WhatIf{Rows: []Row{}}, Attacks: Attacks{List: []Attack{}}, Near: Near{List: []NearMiss{}},
 		Series: Series{Step: 1, Points: []Point{}, Tails: []TailBin{}, Names: []Top{}, Networks: []Top{}, Capacity: []Capacity{}},
 		Spared: []Spared{}, Orders: []Order{}, Troubles: []Trouble{},
 	}
@@ -278,6 +278,7 @@ func TestHostileStringsAreShownAsText(t *testing.T) {
 
 func TestAThousandHitsAreListedOnThePageAndSummedUpInText(t *testing.T) {
 	r := sample()
+	r.Attacks = Attacks{List: []Attack{}} // a part of its own
 	for len(r.Names.List) < 1000 {
 		r.Names.List = append([]Hit{r.Names.List[0]}, r.Names.List...)
 		r.Names.Active++
