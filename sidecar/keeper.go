@@ -221,23 +221,39 @@ func (k *keeper) batch() *ledger.Batch {
 	return k.pending
 }
 
-// raiseCohorts tells of each attack once, and when it is over: those with the most flagged names, as a botnet
-// has a cohort in every network.
+// raiseCohorts tells of each attack once, and when it is over: of a few, as a botnet has a cohort in every network.
 func (k *keeper) raiseCohorts(attacks []policy.Attack) {
-	standing := map[string]bool{}
-	for i := range attacks[:min(len(attacks), cohortsTold)] {
-		a := &attacks[i]
-		key := "cohort " + a.Key()
-		standing[key] = true
-		k.s.alerts.Raise(alert.Alert{Kind: alert.Attack, Key: key, Text: "attack: " + a.String() +
-			"\n`referee report` shows it; `cohort.min-flagged` is how many flagged names make one"})
-	}
-	for key := range k.attacks {
-		if !standing[key] {
-			k.s.alerts.Clear(alert.Attack, key)
+	told := stillTold(k.attacks, attacks, cohortsTold)
+	for i := range attacks {
+		if key := attacks[i].Key(); told[key] {
+			k.s.alerts.Raise(alert.Alert{Kind: alert.Attack, Key: "cohort " + key, Text: "attack: " + attacks[i].String() +
+				"\n`referee report` shows it; `cohort.min-flagged` is how many flagged names make one"})
 		}
 	}
-	k.attacks = standing
+	for key := range k.attacks {
+		if !told[key] {
+			k.s.alerts.Clear(alert.Attack, "cohort "+key)
+		}
+	}
+	k.attacks = told
+}
+
+// stillTold is which attacks an alert tells of: those that it told of before, as long as they last, and then the largest. An order
+// that changes every few seconds must not make one begin and end as often.
+func stillTold(before map[string]bool, attacks []policy.Attack, most int) map[string]bool {
+	told := map[string]bool{}
+	for i := range attacks {
+		if key := attacks[i].Key(); before[key] {
+			told[key] = true
+		}
+	}
+	for i := range attacks {
+		if len(told) >= most {
+			break
+		}
+		told[attacks[i].Key()] = true
+	}
+	return told
 }
 
 func (k *keeper) settle(err error) {
