@@ -51,7 +51,8 @@ type packing struct {
 // A name stays in the pattern where it is, so that as few patterns as possible are another tomorrow. A name that is new
 // takes the first room that there is: among names of its suffix, in a new pattern, anywhere. Where there is none it
 // outdoes names of lower rank, as few as it can. What still has no place waits. Packing the outcome again changes
-// nothing: a name waits only when the names above it leave it no room in any pattern.
+// nothing: what waits has been asked once more after the last name that found a place, since that may have made room by
+// sharing its beginning (kq3b.com makes room for kq3b0.com).
 func (p packer) pack(names []string, current [][]string) (layout [][]string, waiting []string) {
 	k := packing{packer: p, names: names, in: make([]*bin, len(names)), bins: make([]*bin, 0, p.patterns)}
 	k.labels, k.ends, k.alone = make([]string, len(names)), make([]int, len(names)), make([]int, len(names))
@@ -73,13 +74,19 @@ func (p packer) pack(names []string, current [][]string) (layout [][]string, wai
 		b := k.another()
 		for _, n := range now {
 			if i, wanted := rank[n]; wanted && k.in[i] == nil {
-				k.add(b, i)
+				k.put(b, i, k.joined(b, i))
 			}
 		}
+		for !k.holds(b) { // names that are gone may have made it shorter
+			lowest := b.lowest
+			k.take(b, lowest)
+			k.in[lowest] = nil
+		}
 	}
-	for i := range names {
-		if k.in[i] == nil && !k.place(i) {
-			k.outdo(i)
+	// Round and round until nobody has moved since each was last asked. It ends: a name takes its place from lower ranks only.
+	for i, quiet := 0, 0; quiet < len(names); i = (i + 1) % len(names) {
+		if quiet++; k.in[i] == nil && (k.place(i) || k.outdo(i)) {
+			quiet = 1
 		}
 	}
 	for _, b := range k.bins {
@@ -137,7 +144,7 @@ func (b *bin) free(branches int) int {
 }
 
 // outdo gives a name the place of the fewest names of lower rank that will do, if there are any.
-func (k *packing) outdo(i int) {
+func (k *packing) outdo(i int) bool {
 	var best []int
 	var where *bin
 	for _, b := range k.bins {
@@ -163,13 +170,13 @@ func (k *packing) outdo(i int) {
 		}
 	}
 	if where == nil {
-		return
+		return false
 	}
 	for _, victim := range best {
 		k.take(where, victim)
 		k.in[victim] = nil // its turn comes: it ranks below
 	}
-	k.add(where, i)
+	return k.add(where, i)
 }
 
 // below lists the names of lower rank than i, the lowest first, behind what is in lower.
@@ -202,19 +209,19 @@ func (b *bin) find(suffix int) int {
 // try returns what a name's cluster would become, and whether the bin has room for that.
 func (k *packing) try(b *bin, i int) (cluster, bool) {
 	room, bars := bodyRoom-b.length, k.branches-tailBars-b.bars
-	label, at := k.labels[i], b.find(k.ends[i])
+	at := b.find(k.ends[i])
 	if at < 0 {
 		between := min(len(b.clusters), 1)
 		if k.alone[i]+between > room || between > bars || k.crowded(b, i) {
 			return cluster{}, false
 		}
-		return newCluster(k.ends[i], k.suffixes[k.ends[i]], label), true
+		return k.joined(b, i), true
 	}
 	was := &b.clusters[at]
-	if !was.mayTake(label, room, bars) || k.crowded(b, i) {
+	if !was.mayTake(k.labels[i], room, bars) || k.crowded(b, i) {
 		return cluster{}, false
 	}
-	next := was.with(label)
+	next := k.joined(b, i)
 	return next, next.length-was.length <= room && next.bars-was.bars <= bars
 }
 
@@ -235,9 +242,22 @@ func (k *packing) mostWith(b *bin, i int) int {
 
 func (k *packing) add(b *bin, i int) bool {
 	next, fits := k.try(b, i)
-	if !fits {
-		return false
+	if fits {
+		k.put(b, i, next)
 	}
+	return fits
+}
+
+// joined is what a name's cluster in a bin becomes with it.
+func (k *packing) joined(b *bin, i int) cluster {
+	if at := b.find(k.ends[i]); at >= 0 {
+		return b.clusters[at].with(k.labels[i])
+	}
+	return newCluster(k.ends[i], k.suffixes[k.ends[i]], k.labels[i])
+}
+
+// put puts a name into a bin, whether there is room or not. Next is what it makes of its cluster.
+func (k *packing) put(b *bin, i int, next cluster) {
 	b.most = k.mostWith(b, i)
 	if at := b.find(next.id); at >= 0 {
 		b.clusters[at] = next
@@ -249,7 +269,11 @@ func (k *packing) add(b *bin, i int) bool {
 	b.names = append(b.names, i)
 	b.measure()
 	k.in[i] = b
-	return true
+}
+
+// holds says whether a pattern may be what a bin is.
+func (k *packing) holds(b *bin) bool {
+	return b.length <= bodyRoom && b.bars <= k.branches-tailBars && (b.most == 0 || len(b.names) <= b.most)
 }
 
 // take takes a name out of a bin, and leaves k.in as it is.

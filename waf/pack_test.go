@@ -41,17 +41,25 @@ func TestAPatternFindsExactlyItsNamesHoweverMuchTheyShare(t *testing.T) {
 			}
 			return names
 		}).Draw(t, "names")
-		p := packer{rapid.IntRange(1, 3).Draw(t, "patterns"), rapid.IntRange(2, maxBranches).Draw(t, "branches"), nil}
-		layout, waiting := p.pack(names, nil)
-		for _, group := range layout {
-			if text := render(group); verify(text, group) != nil || strings.Count(text, "|") > p.branches {
-				t.Errorf("%q for %q: %v", text, group, verify(text, group))
+		p := packer{rapid.IntRange(1, 3).Draw(t, "patterns"), rapid.IntRange(2, maxBranches).Draw(t, "branches"), map[string]int{}}
+		for _, refused := range rapid.SliceOfN(rapid.SampledFrom(names), 0, 3).Draw(t, "refused") {
+			p.together[refused] = rapid.IntRange(1, 4).Draw(t, "together")
+		}
+		pack := func(names []string, current [][]string) [][]string {
+			layout, waiting := p.pack(names, current)
+			for _, group := range layout {
+				if text := render(group); verify(text, group) != nil || strings.Count(text, "|") > p.branches {
+					t.Errorf("%q for %q: %v", text, group, verify(text, group))
+				}
 			}
+			again, waitingAgain := p.pack(names, layout)
+			if !slices.EqualFunc(layout, again, slices.Equal) || !slices.Equal(waiting, waitingAgain) {
+				t.Errorf("packed again, %q became %q", layout, again)
+			}
+			return layout
 		}
-		again, waitingAgain := p.pack(names, layout)
-		if !slices.EqualFunc(layout, again, slices.Equal) || !slices.Equal(waiting, waitingAgain) {
-			t.Errorf("packed again, %q became %q", layout, again)
-		}
+		layout := pack(names, nil)
+		pack(slices.DeleteFunc(names, func(string) bool { return rapid.Bool().Draw(t, "gone") }), layout)
 	})
 }
 
