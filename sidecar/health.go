@@ -34,6 +34,7 @@ func newHealth(reg prometheus.Registerer, log *slog.Logger) *health {
 	reg.MustRegister(h.degraded)
 	for _, part := range []string{
 		"ledger", "labels", "aws", "waf", string(live), string(candidate), "syslog", "logs-files", "logs-s3", "logs-memory",
+		"logs-firehose-key", "logs-firehose-tls",
 	} {
 		h.degraded.WithLabelValues(part) // 0 before the first trouble
 	}

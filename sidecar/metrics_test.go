@@ -57,7 +57,14 @@ func whole(t *testing.T) Config {
 		Listen: "127.0.0.1:0", Upstream: strings.TrimPrefix(application.URL, "http://"), MaxConnections: 100, ConnectTimeout: time.Second,
 		ResponseTimeout: 10 * time.Second, StreamTimeout: 10 * time.Second, IdleTimeout: 10 * time.Second, UpstreamIdle: time.Second,
 	}
-	cfg.Logs = logs.Config{Listen: "127.0.0.1:0", Files: []string{filepath.Join(dir, "*.log")}, Fields: logs.DefaultFields()}
+	key := filepath.Join(dir, "firehose-key")
+	if err := os.WriteFile(key, []byte("0123456789abcdef"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	cfg.Logs = logs.Config{
+		Listen: "127.0.0.1:0", Files: []string{filepath.Join(dir, "*.log")}, Fields: logs.DefaultFields(),
+		Firehose: logs.FirehoseConfig{Listen: "127.0.0.1:0", KeyFile: key, MaxBody: 1 << 20},
+	}
 	set, err := aws.CreateIPSet("clients", "IPV4")
 	if err != nil {
 		t.Fatal(err)

@@ -235,8 +235,11 @@ func (s *Sidecar) Run(ctx context.Context) error {
 	loops.Go(func() error { s.followLabels(background); return nil })
 	loops.Go(func() error { s.tidy(background); return nil })
 	loops.Go(func() error { return s.deliver(background) })
+	reading, stopReading := context.WithCancel(background)
+	defer stopReading()
+	var readers errgroup.Group
 	if s.logs != nil {
-		loops.Go(func() error { return s.logs.Run(background) })
+		readers.Go(func() error { return s.logs.Run(reading) })
 	}
 
 	serving, failed := context.WithCancelCause(ctx)
@@ -254,6 +257,8 @@ func (s *Sidecar) Run(ctx context.Context) error {
 	if cause := context.Cause(serving); !errors.Is(cause, context.Canceled) {
 		err = errors.Join(cause, err)
 	}
+	stopReading()
+	err = errors.Join(err, readers.Wait()) // what they remember as read must be among the last evidence
 	stopBackground()
 	return errors.Join(err, loops.Wait(), s.ledger.Close())
 }

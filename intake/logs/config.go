@@ -31,8 +31,8 @@ type WAFConfig struct {
 // FirehoseConfig is an HTTP endpoint destination of Amazon Data Firehose.
 type FirehoseConfig struct {
 	Listen  string `yaml:"listen" placeholder:"ADDRESS" help:"Where Amazon Data Firehose delivers AWS WAF logs. It wants HTTPS on 443 with a public name: terminate TLS before it, or give it the files."`
-	KeyFile string `yaml:"key-file" placeholder:"FILE" help:"File with the access key that Firehose was told, 16 bytes or more; requests without it are refused."`
-	TLSCert string `yaml:"tls-cert" placeholder:"FILE" help:"Certificate chain in PEM, if TLS ends here."`
+	KeyFile string `yaml:"key-file" placeholder:"FILE" help:"File with the access key that Firehose was told, 16 bytes or more, and during a change the other one on a line of its own; requests with neither are refused. Read again when it changes."`
+	TLSCert string `yaml:"tls-cert" placeholder:"FILE" help:"Certificate chain in PEM, if TLS ends here; read again when it changes, because certificates are renewed while the process runs."`
 	TLSKey  string `yaml:"tls-key" placeholder:"FILE" help:"Its private key in PEM."`
 	MaxBody int64  `yaml:"max-body" default:"16777216" help:"Largest delivery in bytes, inflated; larger ones are refused for good (413), so keep Firehose's buffer hint below a quarter of it."`
 }

@@ -6,68 +6,129 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"crypto/tls"
-	"encoding/base64"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
+	"log/slog"
 	"net"
 	"net/http"
 	"os"
-	"strings"
+	"strconv"
 	"sync"
+	"sync/atomic"
 	"time"
 
-	"github.com/klauspost/compress/gzip"
+	"github.com/prometheus/client_golang/prometheus"
+	"golang.org/x/net/netutil"
 )
 
 // firehose answers Amazon Data Firehose as its HTTP endpoint specification asks
 // (docs.aws.amazon.com/firehose/latest/dev/httpdeliveryrequestresponse.html): 200 with the request's id, any other status is
 // repeated, but 413, which is final.
 type firehose struct {
-	in     *Intake
-	key    [sha256.Size]byte
-	ln     net.Listener
-	server *http.Server
-	cert   *tls.Certificate
-	places chan struct{} // deliveries in memory at a time
+	in      *Intake
+	keys    onDisk[[]accessKey]
+	cert    onDisk[*tls.Certificate]
+	ln      net.Listener
+	server  *http.Server
+	places  chan struct{} // deliveries in memory at a time
+	judging sync.Mutex    // one at a time: the pace at which lines are judged is that of one source
+	answers *prometheus.CounterVec
+	warned  atomic.Int64 // when a refusal was last told, Unix nanoseconds
 
 	mu     sync.Mutex
 	seen   map[string]bool // ids of requests: true when they were taken
 	oldest []string
 }
 
+// accessKey is a key's hash, so that keys of all lengths are compared in one time.
+type accessKey [sha256.Size]byte
+
 const (
-	minKey         = 16
-	maxDeliveries  = 4
-	idsRemembered  = 10_000           // Firehose repeats for up to two hours; at one delivery a second this is more
-	maxID          = 128              // bytes of an id; Firehose's are UUIDs
-	deliveryWithin = 90 * time.Second // to read one: Firehose gives up after three minutes
+	minKey          = 16
+	maxDeliveries   = 4
+	maxFirehose     = 64               // connections: the endpoint may be public, and files that are open are the proxy's too
+	idsRemembered   = 10_000           // Firehose repeats for up to two hours; at one delivery a second this is more
+	maxID           = 128              // bytes of an id; Firehose's are UUIDs
+	deliveryWithin  = 90 * time.Second // to read one: Firehose gives up after three minutes
+	deliveriesWait  = 5 * time.Second  // for those under way when the process ends
+	firehoseKeyPart = "logs-firehose-key"
+	firehoseTLSPart = "logs-firehose-tls"
 )
 
-func newFirehose(in *Intake) (*firehose, error) {
+func newFirehose(in *Intake, reg prometheus.Registerer) (*firehose, error) {
 	cfg := in.cfg.Firehose
-	data, err := os.ReadFile(cfg.KeyFile)
-	if err != nil {
-		return nil, fmt.Errorf("logs.firehose.key-file: %w", err)
+	f := &firehose{in: in, places: make(chan struct{}, maxDeliveries), seen: map[string]bool{}}
+	f.keys = onDisk[[]accessKey]{
+		paths: []string{cfg.KeyFile}, read: f.readKeys, told: func(err error) { in.trouble(firehoseKeyPart, err) },
 	}
-	key := bytes.TrimSpace(data)
-	if len(key) < minKey {
-		return nil, fmt.Errorf("logs.firehose.key-file: %s holds %d bytes; use %d or more, such as `openssl rand -hex 32` makes", cfg.KeyFile, len(key), minKey)
+	f.cert = onDisk[*tls.Certificate]{
+		paths: []string{cfg.TLSCert, cfg.TLSKey}, read: f.readCert, told: func(err error) { in.trouble(firehoseTLSPart, err) },
 	}
-	f := &firehose{in: in, key: sha256.Sum256(key), places: make(chan struct{}, maxDeliveries), seen: map[string]bool{}}
+	if err := f.keys.open(); err != nil {
+		return nil, err
+	}
 	if cfg.TLSCert != "" {
-		cert, err := tls.LoadX509KeyPair(cfg.TLSCert, cfg.TLSKey)
-		if err != nil {
-			return nil, fmt.Errorf("logs.firehose.tls-cert: %w", err)
+		if err := f.cert.open(); err != nil {
+			return nil, err
 		}
-		f.cert = &cert
 	}
+	f.answers = countAnswers(reg)
 	f.server = &http.Server{
 		Handler: http.HandlerFunc(f.handle), ReadHeaderTimeout: 10 * time.Second, ReadTimeout: deliveryWithin,
 		WriteTimeout: 2 * time.Minute, IdleTimeout: 2 * time.Minute, MaxHeaderBytes: 16 << 10,
+		ErrorLog: slog.NewLogLogger(in.log.Handler(), slog.LevelDebug), // who scans a public port must not fill the log
 	}
 	return f, nil
+}
+
+// countAnswers registers the counter of answers, which is there from the start.
+func countAnswers(reg prometheus.Registerer) *prometheus.CounterVec {
+	answers := prometheus.NewCounterVec(prometheus.CounterOpts{
+		Name: "referee_firehose_answers_total", Help: "Requests to the Firehose endpoint, by the status that they were answered with.",
+	}, []string{"status"})
+	for _, status := range []string{"200", "400", "401", "405", "409", "413", "503"} {
+		answers.WithLabelValues(status)
+	}
+	reg.MustRegister(answers)
+	return answers
+}
+
+// readKeys reads one key a line: while a key is replaced, the old one and the new one are good.
+func (f *firehose) readKeys() (keys []accessKey, err error) {
+	path := f.in.cfg.Firehose.KeyFile
+	data, err := os.ReadFile(path)
+	if err != nil {
+		return nil, fmt.Errorf("logs.firehose.key-file: %w", err)
+	}
+	for line := range bytes.Lines(data) {
+		key := bytes.TrimSpace(line)
+		if len(key) == 0 {
+			continue
+		}
+		if len(key) < minKey {
+			return nil, fmt.Errorf("logs.firehose.key-file: %s holds a key of %d bytes; use %d or more, such as `openssl rand -hex 32` makes",
+				path, len(key), minKey)
+		}
+		keys = append(keys, sha256.Sum256(key))
+	}
+	if len(keys) == 0 {
+		return nil, fmt.Errorf("logs.firehose.key-file: %s is empty; write a key into it, such as `openssl rand -hex 32` makes", path)
+	}
+	return keys, nil
+}
+
+func (f *firehose) readCert() (*tls.Certificate, error) {
+	cfg := f.in.cfg.Firehose
+	cert, err := tls.LoadX509KeyPair(cfg.TLSCert, cfg.TLSKey)
+	if err != nil {
+		return nil, fmt.Errorf("logs.firehose: the certificate %s with the key %s: %w", cfg.TLSCert, cfg.TLSKey, err)
+	}
+	f.in.log.Info("Firehose's endpoint has a certificate", "file", cfg.TLSCert, "until", cert.Leaf.NotAfter)
+	if f.in.now().After(cert.Leaf.NotAfter) {
+		f.in.log.Warn("this certificate has expired: Firehose will not deliver; replace the files, no restart is needed", "file", cfg.TLSCert)
+	}
+	return &cert, nil
 }
 
 func (f *firehose) listen(ctx context.Context) error {
@@ -75,23 +136,30 @@ func (f *firehose) listen(ctx context.Context) error {
 	if err != nil {
 		return fmt.Errorf("cannot listen on %q: %w; choose another address or stop what uses it", f.in.cfg.Firehose.Listen, err)
 	}
-	if f.cert != nil {
-		ln = tls.NewListener(ln, &tls.Config{Certificates: []tls.Certificate{*f.cert}, MinVersion: tls.VersionTLS12})
+	f.ln = netutil.LimitListener(ln, maxFirehose)
+	if f.in.cfg.Firehose.TLSCert != "" {
+		f.ln = tls.NewListener(f.ln, &tls.Config{
+			GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return f.cert.now(), nil }, MinVersion: tls.VersionTLS12,
+		})
 	}
-	f.ln = ln
 	return nil
 }
 
 func (f *firehose) serve(ctx context.Context) error {
+	left := make(chan struct{})
 	stop := context.AfterFunc(ctx, func() {
-		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), 5*time.Second)
+		defer close(left)
+		last, cancel := context.WithTimeout(context.WithoutCancel(ctx), deliveriesWait)
 		defer cancel()
 		if f.server.Shutdown(last) != nil {
 			_ = f.server.Close()
 		}
 	})
-	defer stop()
-	if err := f.server.Serve(f.ln); err != nil && !errors.Is(err, http.ErrServerClosed) {
+	err := f.server.Serve(f.ln)
+	if !stop() {
+		<-left // Serve returns when Shutdown begins: deliveries are still being taken
+	}
+	if err != nil && !errors.Is(err, http.ErrServerClosed) {
 		return fmt.Errorf("logs.firehose.listen: %w", err)
 	}
 	return nil
@@ -100,148 +168,34 @@ func (f *firehose) serve(ctx context.Context) error {
 // handle takes one delivery.
 func (f *firehose) handle(w http.ResponseWriter, r *http.Request) {
 	id := r.Header.Get("X-Amz-Firehose-Request-Id")
-	switch given := sha256.Sum256([]byte(r.Header.Get("X-Amz-Firehose-Access-Key"))); {
+	refuse := func(status int, why string) {
+		w.Header().Set("Connection", "close") // strangers keep none of the few connections
+		f.answer(w, status, id[:min(len(id), maxID)], why)
+	}
+	switch {
 	case r.Method != http.MethodPost:
 		w.Header().Set("Allow", http.MethodPost)
-		f.answer(w, http.StatusMethodNotAllowed, "", "POST deliveries of Amazon Data Firehose here")
-	case subtle.ConstantTimeCompare(given[:], f.key[:]) != 1:
-		f.answer(w, http.StatusUnauthorized, "", "the access key is missing or wrong")
+		refuse(http.StatusMethodNotAllowed, "POST deliveries of Amazon Data Firehose here")
+	case !f.admits(r.Header.Get("X-Amz-Firehose-Access-Key")):
+		refuse(http.StatusUnauthorized, "the access key is missing or wrong")
 	case id == "" || len(id) > maxID:
-		f.answer(w, http.StatusBadRequest, "", "X-Amz-Firehose-Request-Id is missing or too long")
+		refuse(http.StatusBadRequest, "X-Amz-Firehose-Request-Id is missing or too long")
 	default:
 		status, why := f.deliver(w, r, id)
 		f.answer(w, status, id, why)
 	}
 }
 
-// deliver reads and judges one delivery, unless it was taken before; it returns the status, and what is wrong.
-func (f *firehose) deliver(w http.ResponseWriter, r *http.Request, id string) (status int, why string) {
-	select {
-	case f.places <- struct{}{}:
-		defer func() { <-f.places }()
-	default:
-		return http.StatusServiceUnavailable, "too many deliveries at a time"
+// admits compares in a time that says nothing about the keys.
+func (f *firehose) admits(given string) bool {
+	hash, good := accessKey(sha256.Sum256([]byte(given))), 0
+	for _, key := range f.keys.now() {
+		good |= subtle.ConstantTimeCompare(hash[:], key[:])
 	}
-	switch f.begin(id) {
-	case taken:
-		_, _ = io.Copy(io.Discard, io.LimitReader(r.Body, 1<<20)) // so that the connection may be used again
-		return http.StatusOK, ""
-	case underway:
-		return http.StatusConflict, "the same delivery is being taken"
-	}
-	whole := false
-	defer func() { f.end(id, whole) }()
-	limit := f.in.cfg.Firehose.MaxBody
-	body, err := inflate(http.MaxBytesReader(w, r.Body, limit), r.Header.Get("Content-Encoding"), limit)
-	var tooLarge *http.MaxBytesError
-	switch {
-	case errors.Is(err, errInflated), errors.As(err, &tooLarge):
-		return http.StatusRequestEntityTooLarge, fmt.Sprintf("larger than %d bytes, inflated: lower the buffer hint", limit)
-	case err != nil:
-		return http.StatusBadRequest, "the body cannot be read"
-	}
-	lines, err := Delivery(body, id)
-	if err != nil {
-		return http.StatusBadRequest, err.Error()
-	}
-	reader := f.in.reader(fromFirehose)
-	for i, line := range lines {
-		reader.take(line)
-		if i%pieceLines == pieceLines-1 && !pause(r.Context(), piecePause) {
-			break // judged in part: it is taken all the same, for to take it twice would count it twice
-		}
-	}
-	whole = true
-	return http.StatusOK, ""
+	return good == 1
 }
 
-var errInflated = errors.New("too large when inflated")
-
-// inflate reads a body that may be gzip, up to limit bytes.
-func inflate(body io.Reader, encoding string, limit int64) ([]byte, error) {
-	switch strings.ToLower(strings.TrimSpace(encoding)) {
-	case "", "identity":
-	case "gzip":
-		z, err := gzip.NewReader(body)
-		if err != nil {
-			return nil, err
-		}
-		defer z.Close()
-		body = z
-	default:
-		return nil, errors.New("the content encoding is neither gzip nor none")
-	}
-	data, err := io.ReadAll(io.LimitReader(body, limit+1))
-	if err == nil && int64(len(data)) > limit {
-		err = errInflated
-	}
-	return data, err
-}
-
-// Delivery returns the lines in the body of a delivery whose id the header said. A record holds one line or several.
-func Delivery(body []byte, id string) (lines [][]byte, err error) {
-	var in struct {
-		RequestID string `json:"requestId"`
-		Records   []struct {
-			Data []byte `json:"data"`
-		} `json:"records"`
-	}
-	if err := json.Unmarshal(body, &in); err != nil {
-		if _, ok := errors.AsType[base64.CorruptInputError](err); ok {
-			return nil, errors.New("a record's data is no base64")
-		}
-		return nil, errors.New("the body is no delivery of Firehose")
-	}
-	if in.RequestID != id {
-		return nil, errors.New("requestId is not that of X-Amz-Firehose-Request-Id")
-	}
-	for _, r := range in.Records {
-		for line := range bytes.SplitSeq(r.Data, []byte("\n")) {
-			if line = bytes.TrimSpace(line); len(line) > 0 {
-				lines = append(lines, line)
-			}
-		}
-	}
-	return lines, nil
-}
-
-type progress uint8
-
-const (
-	unseen progress = iota
-	underway
-	taken
-)
-
-// begin notes that a delivery is being taken, and says how it stood with its id before.
-func (f *firehose) begin(id string) progress {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if done, known := f.seen[id]; known {
-		if done {
-			return taken
-		}
-		return underway
-	}
-	f.seen[id] = false
-	f.oldest = append(f.oldest, id)
-	if len(f.oldest) > idsRemembered {
-		delete(f.seen, f.oldest[0])
-		f.oldest = f.oldest[1:]
-	}
-	return unseen
-}
-
-func (f *firehose) end(id string, whole bool) {
-	f.mu.Lock()
-	defer f.mu.Unlock()
-	if whole {
-		f.seen[id] = true
-		return
-	}
-	delete(f.seen, id) // its place among the oldest stays: it is forgotten a little early
-}
-
+// answer gives the body that the specification asks for with every status: Firehose shows it in its own error log.
 func (f *firehose) answer(w http.ResponseWriter, status int, id, why string) {
 	body, err := json.Marshal(struct {
 		RequestID string `json:"requestId"`
@@ -251,8 +205,12 @@ func (f *firehose) answer(w http.ResponseWriter, status int, id, why string) {
 	if err != nil {
 		return // it holds strings and a number
 	}
+	f.answers.WithLabelValues(strconv.Itoa(status)).Inc()
+	if status != http.StatusOK && f.in.onceAMinute(&f.warned) {
+		f.in.log.Warn("a request to the Firehose endpoint was refused", "status", status, "why", why, "request", id)
+	}
 	w.Header().Set("Content-Type", "application/json")
-	w.Header().Set("Content-Length", fmt.Sprint(len(body)))
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(status)
 	_, _ = w.Write(body) // the sender left: it repeats
 }

@@ -106,17 +106,6 @@ func TestFirehoseIsAnsweredAsItsSpecificationAsks(t *testing.T) {
 	}
 }
 
-func TestAShortAccessKeyIsRefused(t *testing.T) {
-	key := filepath.Join(t.TempDir(), "key")
-	if err := os.WriteFile(key, []byte("short"), 0o600); err != nil {
-		t.Fatal(err)
-	}
-	_, err := newFirehose(&Intake{cfg: Config{Firehose: FirehoseConfig{KeyFile: key}}})
-	if err == nil || !strings.Contains(err.Error(), "openssl rand") || strings.Contains(err.Error(), "short") {
-		t.Errorf("error %v; it must say the way out and not the key", err)
-	}
-}
-
 func FuzzFirehose(f *testing.F) {
 	f.Add(delivery("id-1", wafOf("alphaone", "ALLOW", "x"), "a\nb\n"), "id-1")
 	f.Add([]byte(`{"requestId":"x","records":[{"data":null},null]}`), "x")

@@ -85,7 +85,7 @@ func New(cfg Config, j *intake.Judge, dir string, reg prometheus.Registerer, log
 	}
 	if cfg.Firehose.Listen != "" {
 		var err error
-		if in.firehose, err = newFirehose(in); err != nil {
+		if in.firehose, err = newFirehose(in, reg); err != nil {
 			return nil, err
 		}
 	}
@@ -252,10 +252,15 @@ func (r *reader) format(line []byte) Format {
 	return Combined
 }
 
-// tell logs a line that was not read, one a minute.
+// onceAMinute keeps what strangers can cause out of the log but once a minute.
+func (in *Intake) onceAMinute(told *atomic.Int64) bool {
+	now, last := in.now().UnixNano(), told.Load()
+	return (last == 0 || now-last >= int64(time.Minute)) && told.CompareAndSwap(last, now)
+}
+
+// tell logs a line that was not read.
 func (r *reader) tell(err error, line []byte) {
-	now, last := r.in.now().UnixNano(), r.in.warned[r.from].Load()
-	if (last == 0 || now-last >= int64(time.Minute)) && r.in.warned[r.from].CompareAndSwap(last, now) {
+	if r.in.onceAMinute(&r.in.warned[r.from]) {
 		r.in.log.Warn("a line of a log was not read", "source", r.from, "why", err, "line", string(line[:min(len(line), 200)]))
 	}
 }

@@ -16,7 +16,13 @@ const (
 	maxSyslogConns = 256              // each holds a buffer of 64 KiB
 	messageTimeout = 30 * time.Second // for the rest of a message that has begun
 	receiveBuffer  = 4 << 20          // of the kernel, for bursts: some 10,000 lines
+	lastWords      = 200 * time.Millisecond
 )
+
+// closeSoon closes c a little after ctx has ended: what the kernel took before that is read, for its sender believes it arrived.
+func closeSoon(ctx context.Context, c io.Closer) (stop func() bool) {
+	return context.AfterFunc(ctx, func() { time.AfterFunc(lastWords, func() { _ = c.Close() }) })
+}
 
 // listenSyslog binds UDP and TCP to one port.
 func (in *Intake) listenSyslog(ctx context.Context) error {
@@ -49,21 +55,27 @@ func endsInZero(address string) bool {
 
 // readUDP takes one message from each datagram.
 func (in *Intake) readUDP(ctx context.Context) {
-	stop := context.AfterFunc(ctx, func() { _ = in.udp.Close() })
+	stop := closeSoon(ctx, in.udp)
 	defer stop()
 	r := in.reader(fromSyslog)
 	buffer := make([]byte, 64<<10)
-	for {
+	for troubled := false; ; {
 		n, _, err := in.udp.ReadFromUDPAddrPort(buffer)
 		if errors.Is(err, net.ErrClosed) {
 			return
 		}
 		if err != nil {
+			troubled = true
 			in.trouble("syslog", fmt.Errorf("logs.listen: %w", err))
 			if !pause(ctx, time.Second) {
+				_ = in.udp.Close()
 				return
 			}
 			continue
+		}
+		if troubled {
+			troubled = false
+			in.trouble("syslog", nil)
 		}
 		r.take(Message(buffer[:n]))
 	}
@@ -96,7 +108,7 @@ func (in *Intake) acceptTCP(ctx context.Context) {
 		conns.Go(func() {
 			defer func() { <-places }()
 			defer c.Close()
-			stop := context.AfterFunc(ctx, func() { c.Close() })
+			stop := closeSoon(ctx, c)
 			defer stop()
 			in.readTCP(c)
 		})
@@ -104,7 +116,8 @@ func (in *Intake) acceptTCP(ctx context.Context) {
 }
 
 // readTCP takes messages in both framings of RFC 6587, told apart one by one. A sender may be silent for as long as it likes
-// between two messages, not within one.
+// between two messages, not within one. A message is whole when its length or its newline says so, or when the sender ended
+// the stream behind it: what a timeout or our own end cuts is no message.
 func (in *Intake) readTCP(c net.Conn) {
 	r := in.reader(fromSyslog)
 	f := framer{br: bufio.NewReaderSize(c, 64<<10)}
@@ -119,10 +132,10 @@ func (in *Intake) readTCP(c net.Conn) {
 		case errors.Is(err, errTooLong):
 			in.counts[fromSyslog][notRead].Add(1)
 			r.tell(err, nil)
-		case err != nil && len(message) == 0:
-			return
-		default:
+		case err == nil, errors.Is(err, io.EOF) && len(message) > 0:
 			r.take(Message(message))
+		default:
+			return
 		}
 	}
 }
@@ -133,13 +146,16 @@ type framer struct {
 	buf []byte
 }
 
-// next returns the next message, which lives until the following call. errTooLong: one was passed over.
+// next returns the next message, which lives until the following call. errTooLong: one was passed over. With io.EOF it may
+// return what stood before the end without a newline.
 func (f *framer) next() ([]byte, error) {
 	if n, width := f.count(); width > 0 {
 		_, _ = f.br.Discard(width) // buffered
 		if n > MaxLine {
-			_, err := io.CopyN(io.Discard, f.br, int64(n))
-			return nil, errors.Join(errTooLong, err)
+			if _, err := io.CopyN(io.Discard, f.br, int64(n)); err != nil {
+				return nil, err
+			}
+			return nil, errTooLong
 		}
 		f.buf = f.buf[:0]
 		for len(f.buf) < n { // in pieces: what was only announced takes no memory
@@ -157,7 +173,10 @@ func (f *framer) next() ([]byte, error) {
 		have, _ := f.br.Peek(f.br.Buffered())
 		if len(have) == 0 {
 			_, err := f.br.Peek(1)
-			return f.buf, err // an unfinished one at the end counts
+			if long && errors.Is(err, io.EOF) {
+				err = errTooLong
+			}
+			return f.buf, err // with io.EOF an unfinished one
 		}
 		end := bytes.IndexAny(have, "\n\x00")
 		piece := have
