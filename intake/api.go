@@ -5,6 +5,7 @@ import (
 	"errors"
 	"log/slog"
 	"net"
+	"sync"
 
 	"github.com/prometheus/client_golang/prometheus"
 	"github.com/valyala/fasthttp"
@@ -20,6 +21,7 @@ type API struct {
 	mirror   bool // whatever comes is to be observed
 	judge    *Judge
 	verdicts [policy.NumVerdicts][]byte
+	requests sync.Pool // of *request, for plain
 }
 
 // NewAPI makes an API. It does not listen: Serve does.
@@ -35,6 +37,7 @@ func NewObserve(cfg ObserveConfig, j *Judge, reg prometheus.Registerer, log *slo
 
 func newAPI(name string, maxConnections int, mirror bool, j *Judge, reg prometheus.Registerer, log *slog.Logger) *API {
 	a := &API{judge: j, mirror: mirror}
+	a.requests.New = func() any { return new(request) }
 	for v := range a.verdicts {
 		a.verdicts[v] = []byte(policy.Verdict(v).String())
 	}
@@ -65,17 +68,22 @@ func newAPI(name string, maxConnections int, mirror bool, j *Judge, reg promethe
 
 // talk answers the requests on a connection until one side wants no more.
 func (a *API) talk(w *watched) {
-	c := newCaller(&a.edge, w)
+	c := newCaller(w)
 	within := a.head // a client that has just connected has something to say
-	for a.await(w, c.br, within) {
-		if c.answer(&a.http); !c.kept {
-			if c.unread {
-				linger(w, c.br)
-			}
-			return
-		}
+	for a.await(w, c.br, within) && a.next(c) {
 		within = a.idle
 	}
+}
+
+// next answers a request whose beginning is there, and reports whether another may follow.
+func (a *API) next(c *caller) bool {
+	if a.plain(c) {
+		return true
+	}
+	if c.answer(&a.http); !c.kept && c.unread {
+		linger(c.watched, c.br)
+	}
+	return c.kept
 }
 
 const (

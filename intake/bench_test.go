@@ -66,15 +66,11 @@ func (p *Proxy) offline(t testing.TB, text string) func() []byte {
 // offline is Proxy.offline for the API.
 func (a *API) offline(t testing.TB, text string) func() []byte {
 	peer := &onePeer{request: []byte(text)}
-	c := newCaller(&a.edge, a.dog.watch(peer))
+	c := newCaller(a.dog.watch(peer))
 	t.Cleanup(c.end)
 	return func() []byte {
 		peer.left, peer.got = peer.request, peer.got[:0]
-		if !a.await(c.watched, c.br, 0) {
-			t.Fatal("nothing was sent")
-		}
-		c.last = 0 // long ago
-		if c.answer(&a.http); !c.kept {
+		if !a.await(c.watched, c.br, 0) || !a.next(c) {
 			t.Fatalf("the connection ends after %q", peer.got)
 		}
 		return peer.got

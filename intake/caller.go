@@ -11,15 +11,13 @@ import (
 	"github.com/valyala/fasthttp"
 )
 
-// caller is a connection to the API as fasthttp gets it: lent for as long as it is busy. Where fasthttp would wait for the
-// next request on one that is not, it is told that the connection has ended, so that it gives its buffers back: 64 KiB,
-// which the largest of heads take. The connection goes on to wait with its own 4 KiB.
+// caller is a connection to the API as fasthttp gets it: lent for the requests that are there. Where fasthttp would wait for the
+// next one it is told that the connection has ended, so that it gives its buffers back: 64 KiB, which the largest of heads
+// take. The connection goes on to wait with its own 4 KiB.
 type caller struct {
 	*watched
-	edge *edge
 	br   *bufio.Reader
 	peer netip.Addr
-	last int64 // when a request began, by the watchdog's clock; 0: none yet
 
 	between bool // fasthttp waits for the first byte of a request
 	kept    bool // fasthttp gave the connection back, good for another request
@@ -33,8 +31,8 @@ type caller struct {
 	begun  int
 }
 
-func newCaller(e *edge, w *watched) *caller {
-	return &caller{watched: w, edge: e, br: bufio.NewReaderSize(w, usualHead), peer: peerAddr(w.RemoteAddr())}
+func newCaller(w *watched) *caller {
+	return &caller{watched: w, br: bufio.NewReaderSize(w, usualHead), peer: peerAddr(w.RemoteAddr())}
 }
 
 // answer has the requests answered that are there, and those whose beginning is.
@@ -61,13 +59,10 @@ func (c *caller) Read(p []byte) (int, error) {
 		c.advance, c.owed = false, true
 		p[0] = 0
 		return 1, nil
-	case c.between && c.br.Buffered() == 0 && !c.busy():
+	case c.between && c.br.Buffered() == 0:
 		c.kept = true
 		return 0, io.EOF
 	case c.between:
-		if !c.edge.await(c.watched, c.br, c.edge.idle) {
-			return 0, io.EOF
-		}
 		b, _ := c.br.Peek(min(c.br.Buffered(), len(c.begins)))
 		c.begun = copy(c.begins[:], b)
 	}
@@ -78,18 +73,6 @@ func (c *caller) Read(p []byte) (int, error) {
 		c.owed = false
 	}
 	return c.br.Read(p)
-}
-
-// busyWithin is how soon after one request another makes a connection busy. To take fasthttp's buffers anew costs a tenth of a
-// request, to hold them costs memory until the client is idle for too long.
-const busyWithin = time.Second
-
-// busy says whether the request that was answered last came soon after the one before it, and notes when it came.
-func (c *caller) busy() bool {
-	now := c.dog.now.Load()
-	before := c.last
-	c.last = now
-	return before != 0 && now-before <= int64(busyWithin)
 }
 
 func (c *caller) Write(p []byte) (int, error) {

@@ -35,7 +35,7 @@ func (a *API) asked(h *fasthttp.RequestHeader, peer netip.Addr, path []byte) Req
 		Referer: h.PeekCanonical(refererKey),
 		Client:  a.judge.Client(peer, h.PeekAll("X-Forwarded-For")),
 		Agent:   h.UserAgent(),
-		Path:    original(h, path),
+		Path:    original(path, h.PeekCanonical),
 	}
 	if marker := a.judge.sessionHeader(peer); marker != nil {
 		q.Session = isSession(h.PeekCanonical(marker))
@@ -45,12 +45,12 @@ func (a *API) asked(h *fasthttp.RequestHeader, peer netip.Addr, path []byte) Req
 
 // original is the target of the request that is asked about: what stands behind the prefix, as Envoy and mirrors send it, or
 // what those send along that ask at one fixed path: nginx by custom, Traefik and Caddy by default.
-func original(h *fasthttp.RequestHeader, path []byte) []byte {
+func original(path []byte, field func(name []byte) []byte) []byte {
 	if len(path) > 0 && path[0] == '/' {
 		return path
 	}
 	for _, key := range [...][]byte{originalURIKey, forwardedURIKey} {
-		if uri := h.PeekCanonical(key); len(uri) > 0 {
+		if uri := field(key); len(uri) > 0 {
 			return uri
 		}
 	}

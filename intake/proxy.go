@@ -82,7 +82,7 @@ func (p *Proxy) refuses(r *request) (refuse bool) {
 			refuse = false
 		}
 	}()
-	q := r.asked(p.judge)
+	q := r.asked(p.judge, r.conn.peer)
 	q.Path = r.target
 	return p.judge.Judge(ViaProxy, q).Block
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"math"
 	"net/http"
+	"net/netip"
 	"strconv"
 )
 
@@ -188,11 +189,11 @@ func firstLine(br interface {
 }
 
 // asked is what the request is judged by, but for the path.
-func (r *request) asked(j *Judge) (q Request) {
-	q.Client = j.Client(r.conn.peer, r.forwarded)
+func (r *request) asked(j *Judge, peer netip.Addr) (q Request) {
+	q.Client = j.Client(peer, r.forwarded)
 	q.Referer, _ = r.head.first(referer)
 	q.Agent, _ = r.head.first(userAgent)
-	if marker := j.sessionHeader(r.conn.peer); marker != nil {
+	if marker := j.sessionHeader(peer); marker != nil {
 		q.Session = isSession(r.head.value(marker))
 	}
 	return q
