@@ -23,11 +23,12 @@ func TestACacheSaysWhatTheModelSays(t *testing.T) {
 			}
 		}
 	}
+	// From the second time on a name is kept, but for those few that two others have made forgotten.
 	n := uint64(len(benignNames()))
-	if hits, misses := c.Stats(); hits != 2*n || misses != n {
-		t.Errorf("%d hits and %d misses, want %d and %d", hits, misses, 2*n, n)
+	if hits, misses := c.Stats(); hits+misses != 3*n || hits < n*3/4 || hits > n {
+		t.Errorf("%d hits and %d misses of %d names", hits, misses, n)
 	}
-	if c.Len() != int(n) || c.Model() != m {
+	if hits, _ := c.Stats(); c.Len() < int(hits) || c.Model() != m {
 		t.Errorf("%d names of model %s", c.Len(), c.Model().ID())
 	}
 }
@@ -37,7 +38,7 @@ func TestNamesAreViewsOfABufferThatIsUsedAgain(t *testing.T) {
 	buffer := []byte("kq3v9zx7w1jt.com")
 	view := features.Name{Host: unsafe.String(&buffer[0], 16), Domain: unsafe.String(&buffer[0], 16), Label: unsafe.String(&buffer[0], 12)}
 	var kept []classifier.Result
-	for range 3 { // the first is scored, the second promoted, the third found
+	for range 3 { // the first is scored, the second kept, the third found
 		kept = append(kept, c.Judge(view))
 	}
 	copy(buffer, "stackoverflo.org")
@@ -68,6 +69,7 @@ func TestAScoreAndACachedJudgementDoNotAllocate(t *testing.T) {
 	f("Model.Score", 0, func() { m.Score(n) })
 	f("Model.Tail", 0, func() { m.Tail(3) })
 	f("Model.Judge", 1, func() { m.Judge(n) })
+	c.Judge(n)
 	c.Judge(n)
 	f("Cache.Judge", 0, func() { c.Judge(n) })
 }
@@ -125,6 +127,7 @@ func TestAFloodOfUniqueNamesLeavesTheUsualOnesInTheCache(t *testing.T) {
 func TestACacheOfNoSizeWorks(t *testing.T) {
 	c := classifier.NewCache(load(t), 0)
 	for _, n := range benignNames() {
+		c.Judge(n)
 		c.Judge(n)
 	}
 	if c.Len() == 0 {
