@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"log/slog"
 	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -104,21 +105,14 @@ func (r *rig) names() string {
 // want waits until the sightings are those, in any order: the queue keeps none.
 func (r *rig) want(names ...string) {
 	r.t.Helper()
-	sorted := func(s string) string {
-		words := strings.Fields(s)
-		sortStrings(words)
-		return strings.Join(words, " ")
-	}
 	target := sorted(strings.Join(names, " "))
 	r.eventually("the names are "+target, func() bool { return sorted(r.names()) == target })
 }
 
-func sortStrings(s []string) {
-	for i := range s {
-		for j := i; j > 0 && s[j] < s[j-1]; j-- {
-			s[j], s[j-1] = s[j-1], s[j]
-		}
-	}
+func sorted(names string) string {
+	words := strings.Fields(names)
+	slices.Sort(words)
+	return strings.Join(words, " ")
 }
 
 func (r *rig) eventually(what string, so func() bool) {

@@ -116,7 +116,7 @@ func TestASenderMayBeSilentBetweenMessagesForDays(t *testing.T) {
 	bubble(t, func(r *rig, sender net.Conn, ended <-chan struct{}) {
 		for range 3 {
 			fmt.Fprintf(sender, "%s\n", jsonOf("alphaone"))
-			time.Sleep(24 * time.Hour)
+			<-time.After(24 * time.Hour)
 		}
 		select {
 		case <-ended:
