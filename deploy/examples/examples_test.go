@@ -125,7 +125,7 @@ func TestNginxMirror(t *testing.T) {
 func TestNginxSyslog(t *testing.T) {
 	logs := freeAddress(t)
 	wayIn{via: "log", flags: []string{"--logs-listen", logs}, run: func(t *testing.T, site, application, _ string) {
-		startNginx(t, program(t, "nginx"), "nginx-syslog", site, map[string]string{exampleApplication: application, "127.0.0.1:5514": logs})
+		startNginx(t, program(t, "nginx"), "nginx-syslog", site, map[string]string{exampleApplication: application, exampleSyslog: logs})
 	}}.asASidecarFails(t)
 }
 
@@ -134,9 +134,16 @@ func TestHAProxy(t *testing.T) {
 		directory := configure(t, "haproxy", map[string]string{
 			exampleSite: site, exampleApplication: application, exampleReferee: referee,
 		})
-		cmd := exec.Command(program(t, "haproxy"), "-f", "haproxy.cfg", "-db")
-		cmd.Dir = directory
-		start(t, cmd, site)
+		startHAProxy(t, directory, site)
+	}}.asASidecarFails(t)
+}
+
+func TestHAProxySyslog(t *testing.T) {
+	logs := freeAddress(t)
+	wayIn{via: "log", flags: []string{"--logs-listen", logs}, run: func(t *testing.T, site, application, _ string) {
+		startHAProxy(t, configure(t, "haproxy-syslog", map[string]string{
+			exampleSite: site, exampleApplication: application, exampleSyslog: logs,
+		}), site)
 	}}.asASidecarFails(t)
 }
 
@@ -164,6 +171,13 @@ func TestCaddy(t *testing.T) {
 		cmd.Env = append(cmd.Environ(), "HOME="+directory)
 		start(t, cmd, site)
 	}}.asASidecarFails(t)
+}
+
+func startHAProxy(t *testing.T, directory, site string) {
+	t.Helper()
+	cmd := exec.Command(program(t, "haproxy"), "-f", "haproxy.cfg", "-db")
+	cmd.Dir = directory
+	start(t, cmd, site)
 }
 
 func runNginx(t *testing.T, example, site, application, referee string) {

@@ -26,6 +26,7 @@ const (
 	exampleSite        = ":8080"
 	exampleApplication = "127.0.0.1:3000"
 	exampleReferee     = "127.0.0.1:8610"
+	exampleSyslog      = "127.0.0.1:5514"
 
 	exampleDirectory = "" // stands for the directory that configure makes
 )

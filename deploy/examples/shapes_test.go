@@ -3,7 +3,6 @@ package examples
 import (
 	"bufio"
 	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -154,42 +153,6 @@ func TestWhatMakesTheOtherExamplesFailOpenIsThere(t *testing.T) {
 	f("traefik-mirroring/dynamic.yaml", 0, "application", "http", "services", "mirrored", "mirroring", "service")
 	f("traefik-mirroring/dynamic.yaml", 0, "http://127.0.0.1:8614", "http", "services", "referee", "loadBalancer", "servers", 0, "url")
 	f("traefik-mirroring/traefik.yaml", 0, "dynamic.yaml", "providers", "file", "filename")
-}
-
-func TestNginxSyslogSendsALineForEachRequest(t *testing.T) {
-	nginx := program(t, "nginx")
-	receiver, err := net.ListenPacket("udp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer receiver.Close()
-	app, address := newApplication(t), freeAddress(t)
-	startNginx(t, nginx, "nginx-syslog", address, map[string]string{
-		exampleApplication: app.address, "127.0.0.1:5514": receiver.LocalAddr().String(),
-	})
-	const referer = `https://xkqzvwpjthgf.com/?q="\`
-	s := newSite(t, address)
-	if status, _, _, err := s.get("/shop/%7Ex?q=1", referer); status != http.StatusOK || err != nil {
-		t.Fatalf("got %d, %v", status, err)
-	}
-	_ = receiver.SetReadDeadline(time.Now().Add(10 * time.Second))
-	datagram := make([]byte, 64<<10)
-	n, _, err := receiver.ReadFrom(datagram)
-	if err != nil {
-		t.Fatal(err)
-	}
-	head, line, _ := strings.Cut(string(datagram[:n]), " referee: ") // RFC 3164: <priority>time tag: message
-	var got map[string]string
-	if err := json.Unmarshal([]byte(line), &got); err != nil || !strings.HasPrefix(head, "<190>") {
-		t.Fatalf("%q: %v", datagram[:n], err)
-	}
-	if got["referer"] != referer || got["request_uri"] != "/shop/%7Ex?q=1" || got["remote_addr"] != "127.0.0.1" {
-		t.Errorf("got %q", got)
-	}
-	receiver.Close() // nobody listens: the next request passes all the same
-	if err := s.many(50, referer, func(int) {}); err != nil {
-		t.Error(err)
-	}
 }
 
 // startNginx runs an example with the paths that a process without root can write.
