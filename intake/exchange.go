@@ -86,10 +86,10 @@ func (x *exchange) prepare() {
 			hasHost = true
 		case forwardedFor:
 			if left--; left == 0 && peer.IsValid() {
-				out = append(out, l.name...)
+				out = append(out, l.name()...)
 				out = append(out, ": "...)
-				if len(l.value) > 0 {
-					out = append(out, l.value...)
+				if len(l.value()) > 0 {
+					out = append(out, l.value()...)
 					out = append(out, ", "...)
 				}
 				out = append(peer.AppendTo(out), "\r\n"...)

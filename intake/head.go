@@ -16,11 +16,14 @@ type head struct {
 }
 
 type line struct {
-	raw   []byte // with its CRLF
-	name  []byte
-	value []byte // without the space around it
-	kind  kind
+	raw        []byte // with its CRLF
+	colon      uint32
+	begin, end uint32 // of the value, without the space around it
+	kind       kind
 }
+
+func (l *line) name() []byte  { return l.raw[:l.colon] }
+func (l *line) value() []byte { return l.raw[l.begin:l.end] }
 
 // kind is what a proxy does with a header line.
 type kind uint8
@@ -58,13 +61,13 @@ func (h *head) parse(block []byte) error {
 	h.lines, h.options = h.lines[:0], h.options[:0]
 	all := block
 	for {
-		end := bytes.IndexByte(block, '\n')
+		feed := bytes.IndexByte(block, '\n')
 		switch {
-		case end < 0:
+		case feed < 0:
 			return errUnfinished
-		case end == 0 || block[end-1] != '\r':
+		case feed == 0 || block[feed-1] != '\r':
 			return errLineEnd
-		case end == 1:
+		case feed == 1:
 			all = all[:len(all)-len(block)]
 			if bytes.IndexByte(all, 0) >= 0 || bytes.Count(all, []byte("\r")) != len(h.lines) {
 				return errControl
@@ -73,8 +76,8 @@ func (h *head) parse(block []byte) error {
 		case block[0] == ' ' || block[0] == '\t':
 			return errFolded
 		}
-		raw := block[:end+1]
-		block = block[end+1:]
+		raw := block[:feed+1]
+		block = block[feed+1:]
 		colon := 0
 		for tokenBytes[raw[colon]] {
 			colon++
@@ -82,10 +85,16 @@ func (h *head) parse(block []byte) error {
 		if colon == 0 || raw[colon] != ':' {
 			return errFieldName
 		}
-		l := line{raw: raw, name: raw[:colon], value: trimSpace(raw[colon+1 : len(raw)-2])}
-		l.kind = kindOf(l.name)
-		if l.kind == connection {
-			for option := range bytes.SplitSeq(l.value, []byte(",")) {
+		begin, end := colon+1, len(raw)-2
+		for begin < end && (raw[begin] == ' ' || raw[begin] == '\t') {
+			begin++
+		}
+		for begin < end && (raw[end-1] == ' ' || raw[end-1] == '\t') {
+			end--
+		}
+		k := kindOf(raw[:colon])
+		if k == connection {
+			for option := range bytes.SplitSeq(raw[begin:end], []byte(",")) {
 				if option = trimSpace(option); len(option) == 0 {
 					continue
 				}
@@ -95,7 +104,7 @@ func (h *head) parse(block []byte) error {
 				h.options = append(h.options, option)
 			}
 		}
-		h.lines = append(h.lines, l)
+		h.lines = append(h.lines, line{raw, uint32(colon), uint32(begin), uint32(end), k})
 	}
 }
 
@@ -104,7 +113,7 @@ func (h *head) first(k kind) (value []byte, n int) {
 	for i := range h.lines {
 		if h.lines[i].kind == k {
 			if n == 0 {
-				value = h.lines[i].value
+				value = h.lines[i].value()
 			}
 			n++
 		}
@@ -115,8 +124,8 @@ func (h *head) first(k kind) (value []byte, n int) {
 // value returns that of the first line with a name.
 func (h *head) value(name []byte) []byte {
 	for i := range h.lines {
-		if bytes.EqualFold(h.lines[i].name, name) {
-			return h.lines[i].value
+		if bytes.EqualFold(h.lines[i].name(), name) {
+			return h.lines[i].value()
 		}
 	}
 	return nil
@@ -141,7 +150,7 @@ func (h *head) forwards(l *line) bool {
 		return true
 	case endToEnd, referer, userAgent:
 		for _, o := range h.options {
-			if len(o) == len(l.name) && bytes.EqualFold(o, l.name) {
+			if len(o) == int(l.colon) && bytes.EqualFold(o, l.name()) {
 				return false
 			}
 		}

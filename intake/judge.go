@@ -4,6 +4,7 @@
 package intake
 
 import (
+	"hash/maphash"
 	"log/slog"
 	"net/netip"
 	"runtime/debug"
@@ -66,11 +67,15 @@ type Judge struct {
 	counts   counts
 	traffic  *traffic
 	vouched  *vouched
+	agents   *agents
 }
 
 // NewJudge makes a Judge that offers its sightings to q. Until the first Swap it lets everything pass unjudged.
 func NewJudge(q *evidence.Queue, reg prometheus.Registerer, log *slog.Logger, now func() time.Time) *Judge {
-	j := &Judge{queue: q, now: now, log: log, traffic: newTraffic(), vouched: new(vouched), parsers: sync.Pool{New: func() any { return new(features.Parser) }}}
+	j := &Judge{
+		queue: q, now: now, log: log, traffic: newTraffic(), vouched: new(vouched), agents: &agents{seed: maphash.MakeSeed()},
+		parsers: sync.Pool{New: func() any { return new(features.Parser) }},
+	}
 	j.register(reg)
 	return j
 }
@@ -183,7 +188,7 @@ func (j *Judge) Judge(via Via, r Request) (out Judgement) {
 		j.offer(evidence.Sighting{
 			Result:  out.Result,
 			Client:  client,
-			Agent:   evidence.AgentShape(r.Agent),
+			Agent:   j.agents.shape(r.Agent),
 			Path:    evidence.PathShape(r.Path),
 			Time:    r.seen(now).UnixNano(),
 			Exempt:  out.Verdict == policy.Exempt,

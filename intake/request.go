@@ -119,23 +119,23 @@ func (r *request) frame() error {
 		l := &r.head.lines[i]
 		switch l.kind {
 		case host:
-			if hosts++; hosts > 1 || !isHost(l.value) {
+			if hosts++; hosts > 1 || !isHost(l.value()) {
 				return errHost
 			}
 		case contentLength:
 			var ok bool
-			if length, ok = parseLength(l.value); !ok || lengths > 0 {
+			if length, ok = parseLength(l.value()); !ok || lengths > 0 {
 				return errLength
 			}
 			lengths++
 		case transferEncoding:
-			if encodings++; encodings > 1 || !r.http11 || !equalFold(l.value, "chunked") {
+			if encodings++; encodings > 1 || !r.http11 || !equalFold(l.value(), "chunked") {
 				return errEncoding
 			}
 		case forwardedFor:
-			r.forwarded = append(r.forwarded, l.value)
+			r.forwarded = append(r.forwarded, l.value())
 		case expect:
-			r.body.expected = r.http11 && equalFold(l.value, "100-continue")
+			r.body.expected = r.http11 && equalFold(l.value(), "100-continue")
 		}
 	}
 	switch {

@@ -223,11 +223,11 @@ func FuzzAHeadIsItsLines(f *testing.F) {
 		for i := range h.lines {
 			l := &h.lines[i]
 			b.Write(l.raw)
-			if name, rest, found := strings.Cut(string(l.raw), ":"); !found || name != string(l.name) || strings.Trim(rest[:len(rest)-2], " \t") != string(l.value) {
-				t.Errorf("%q: name %q, value %q", l.raw, l.name, l.value)
+			if name, rest, found := strings.Cut(string(l.raw), ":"); !found || name != string(l.name()) || strings.Trim(rest[:len(rest)-2], " \t") != string(l.value()) {
+				t.Errorf("%q: name %q, value %q", l.raw, l.name(), l.value())
 			}
-			if strings.ContainsAny(string(l.name), " \t\r\n:") || strings.ContainsAny(string(l.value), "\n") {
-				t.Errorf("%q: name %q, value %q", l.raw, l.name, l.value)
+			if strings.ContainsAny(string(l.name()), " \t\r\n:") || strings.ContainsAny(string(l.value()), "\n") {
+				t.Errorf("%q: name %q, value %q", l.raw, l.name(), l.value())
 			}
 			h.forwards(l)
 		}
