@@ -6,14 +6,11 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"net/netip"
 	"slices"
 	"strings"
 	"time"
 
-	"referee/features"
 	"referee/ledger"
-	"referee/policy"
 	"referee/report"
 	"referee/waf"
 )
@@ -254,118 +251,4 @@ func writeGeneration(w io.Writer, g waf.Generation) {
 		}
 		fmt.Fprintf(w, "  %s %s\n", mark, item)
 	}
-}
-
-type wafWhyCommand struct {
-	Entry string `arg:"" help:"a name or a client: kq3v9z.com, a whole Referer, 81.2.69.142, 2a02:1234::/64"`
-}
-
-// Run tells all that the ledger, the policy and the model know.
-func (y *wafWhyCommand) Run(ctx context.Context, std *streams, c *wafCommand) error {
-	value, kind, err := entryValue(y.Entry)
-	if err != nil {
-		return err
-	}
-	model, rules, err := openPolicy(c.Model, c.Policy)
-	if err != nil {
-		return err
-	}
-	l, err := c.reading(ctx)
-	if err != nil {
-		return err
-	}
-	defer l.Close()
-	if rules, err = labelled(ctx, l, rules); err != nil {
-		return err
-	}
-	hit := policy.Hit{Kind: policy.KindName, Domain: value}
-	var clients netip.Prefix
-	domain := value
-	if kind != waf.SetNames {
-		if clients, err = netip.ParsePrefix(value); err != nil {
-			return err
-		}
-		hit, domain = policy.Hit{Kind: policy.KindClient, Client: clients}, ""
-	}
-	w := std.out
-	fmt.Fprintln(w, value)
-	if err := whyStanding(ctx, w, l, value, hit.Key()); err != nil {
-		return err
-	}
-	if label, found := rules.Labelled(domain); found {
-		fmt.Fprintf(w, "  %s since %s\n", printable(label.String()), at(label.Time))
-	}
-	if rules.ExemptHit(hit) {
-		fmt.Fprintln(w, "  never-block: it is exempt, and is not pushed whatever speaks against it")
-	}
-	if kind == waf.SetNames && !strings.HasPrefix(value, "^") {
-		var parser features.Parser
-		if name, reason := parser.Bare([]byte(value)); reason == features.Named {
-			parts := strings.ReplaceAll(strings.TrimSpace(model.Explain(name).String()), "\n", "\n    ")
-			fmt.Fprintf(w, "  model %s says of %s\n", model.ID(), parts)
-		}
-	}
-	decisions, err := l.Decisions(ctx, time.Time{}, 0)
-	if err != nil {
-		return err
-	}
-	for _, d := range slices.Backward(decisions) {
-		if d.Hit.Key() == hit.Key() {
-			fmt.Fprintf(w, "  %s %s: %s\n", at(d.Time), d.Action, d.Why)
-		}
-	}
-	sightings, err := l.FlaggedSightings(ctx, domain, clients, 10)
-	if err != nil {
-		return err
-	}
-	for _, s := range sightings {
-		fmt.Fprintf(w, "  %s seen: %s from %v, score %.3g\n", at(time.Unix(0, s.Time)), s.Result.Domain, s.Client, s.Result.Score)
-	}
-	if len(decisions) == 0 && len(sightings) == 0 {
-		fmt.Fprintln(w, "  no sighting of it is kept, and nothing was decided on it")
-	}
-	return nil
-}
-
-// whyStanding says whether an entry is a hit, in a set, and what the owner said of it.
-func whyStanding(ctx context.Context, w io.Writer, l *ledger.Ledger, value, key string) error {
-	now := time.Now()
-	hits, err := l.ActiveHits(ctx, now)
-	if err != nil {
-		return err
-	}
-	hit := "not a hit now"
-	for _, h := range hits {
-		if h.Key() == key {
-			hit = fmt.Sprintf("a hit until %s: %s", at(h.Expires), strings.Join(h.Reasons, "; "))
-		}
-	}
-	fmt.Fprintf(w, "  %s\n", hit)
-	latest, err := l.Latest(ctx)
-	if err != nil {
-		return err
-	}
-	for _, g := range latest {
-		for _, e := range g.Entries {
-			if e.Value != value {
-				continue
-			}
-			where := map[waf.Outcome]string{waf.Written: "in the set of", waf.Planned: "about to be in the set of", waf.Shadow: "in the plan (not written) for"}[g.Outcome]
-			switch {
-			case e.Foreign:
-				where = "another writer's entry in the set of"
-			case e.Adopted:
-				where = "found in and adopted into the set of"
-			}
-			fmt.Fprintf(w, "  %s %s since generation %d of %s at the latest, until %s\n", where, setName(g.Set), g.ID, at(g.Time), at(e.Expires))
-		}
-	}
-	orders, err := l.Orders(ctx, now)
-	if err != nil {
-		return err
-	}
-	if o, kept := waf.Fold(orders, now).Kept[value]; kept {
-		fmt.Fprintf(w, "  kept out until %s by order %d (%s)%s\n", at(o.Until), o.ID, o.Verb, inBrackets(o.Why))
-	}
-	return nil
 }
