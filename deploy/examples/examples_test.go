@@ -44,7 +44,7 @@ func (w wayIn) asASidecarFails(t *testing.T) {
 
 	t.Run("each request passes and is judged", func(t *testing.T) {
 		before, served := sidecar.requests(w.via), app.served.Load()
-		passes(t, time.Second)
+		passes(t, 3*time.Second)
 		if got := app.served.Load() - served; got != 63 {
 			t.Errorf("the application served %d requests of 63", got)
 		}
@@ -89,11 +89,11 @@ func (w wayIn) asASidecarFails(t *testing.T) {
 			t.Errorf("the application served %d requests of 1,000", got)
 		}
 	})
-	t.Run("the sidecar is down", func(t *testing.T) { passes(t, 500*time.Millisecond) })
+	t.Run("the sidecar is down", func(t *testing.T) { passes(t, 2*time.Second) })
 	t.Run("the sidecar hangs", func(t *testing.T) {
 		stop := silent(t, sidecar.listen)
 		defer stop()
-		passes(t, time.Second)
+		passes(t, 2*time.Second)
 	})
 	t.Run("the sidecar is back", func(t *testing.T) {
 		sidecar.t = t
