@@ -73,7 +73,7 @@ func TestRequestsAreTheSameHoweverTheirBytesArrive(t *testing.T) {
 	}
 }
 
-func TestAnIdleConnectionHoldsLittle(t *testing.T) {
+func TestAConnectionThatWaitsHoldsLittle(t *testing.T) {
 	if raceEnabled {
 		t.Skip("the race detector needs memory of its own")
 	}
@@ -86,16 +86,26 @@ func TestAnIdleConnectionHoldsLittle(t *testing.T) {
 		runtime.ReadMemStats(&m)
 		return m.HeapAlloc
 	}
-	const n = 300
-	before := used()
-	for range n {
-		w := dial(t, addr)
+	f := func(what string, send func(*wire)) {
+		t.Helper()
+		const n = 300
+		before := used()
+		for range n {
+			send(dial(t, addr))
+		}
+		each := (used() - before) / n
+		t.Logf("%s: %d bytes a connection", what, each)
+		if each > 10<<10 {
+			t.Error("which is more than its 4 KiB and what both ends of it take")
+		}
+	}
+	f("between requests", func(w *wire) {
 		w.send("GET /v1/check HTTP/1.1\r\nHost: referee\r\nCookie: " + strings.Repeat("c", 50_000) + "\r\n\r\n")
 		w.response("GET")
-	}
-	each := (used() - before) / n
-	t.Logf("%d bytes a connection", each)
-	if each > 10<<10 {
-		t.Error("which is more than its 4 KiB and what both ends of it take")
-	}
+	})
+	f("in the middle of a head", func(w *wire) {
+		w.send("GET /v1/check HTTP/1.1\r\nHost: referee\r\n\r\n")
+		w.response("GET")
+		w.send("GET /v1/check HTTP/1.1\r\nHost: refe")
+	})
 }

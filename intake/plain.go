@@ -1,25 +1,25 @@
 package intake
 
-import (
-	"bytes"
-	"net/netip"
-)
+import "net/netip"
 
-// plain answers the next request of a connection where that is as plain as those by which proxies ask for leave: its head is here as a
-// whole, can be read in one way only, announces no body, and leaves the connection open. Of every other it returns false and has read
-// nothing: that is fasthttp's, which answers the plain ones likewise but takes longer than the judgement does (docs/performance.md).
+// plain answers the next request of a connection where that is as plain as those by which proxies ask for leave: its head is of the usual
+// size, can be read in one way only, announces no body, and leaves the connection open. Of every other it returns false and has taken
+// nothing: that is fasthttp's, which answers the plain ones likewise but takes longer than the judgement does (docs/performance.md), and
+// a buffer for the largest of heads to wait for the rest of a small one.
 func (a *API) plain(c *caller) bool {
-	b, _ := c.br.Peek(c.br.Buffered())
-	end := bytes.Index(b, []byte("\r\n\r\n"))
-	if end < 0 || c.owed || a.draining.Load() {
+	if c.owed || a.draining.Load() {
 		return false
+	}
+	block, err := readHead(c.br)
+	if err != nil {
+		return false // fasthttp meets with the same
 	}
 	r := a.requests.Get().(*request)
 	defer func() {
 		r.reset(nil)
 		a.requests.Put(r)
 	}()
-	if r.parse(b[:end+4]) != nil || !r.keep || !r.http11 || !r.body.ended || r.body.expected || r.isHead {
+	if r.parse(block) != nil || !r.keep || !r.http11 || !r.body.ended || r.body.expected || r.isHead {
 		return false
 	}
 	if _, agents := r.head.first(userAgent); agents > 1 {
@@ -29,7 +29,7 @@ func (a *API) plain(c *caller) bool {
 	if !ok {
 		return false
 	}
-	_, _ = c.br.Discard(end + 4) // its bytes stay where they are until more is read
+	_, _ = c.br.Discard(len(block)) // its bytes stay where they are until more is read
 	r.out = a.append(r.out[:0], via, a.judged(r, c.peer, via, path))
 	if _, err := c.Write(r.out); err != nil {
 		c.end()
