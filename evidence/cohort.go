@@ -121,7 +121,7 @@ func (c *Cohort) prune(since uint32) {
 
 // cohortClass ranks a cohort by its interesting names: none or one, 2–3, 4–7, 8 and more.
 func cohortClass(c *Cohort) uint8 {
-	return uint8(max(0, min(bits.Len(uint(c.Names.interesting(1<<(classes-1))))-1, classes-1)))
+	return uint8(max(0, min(bits.Len32(c.Names.named)-1, classes-1)))
 }
 
 // Cohorts iterates over the cohorts, those with the most interesting names first, as Names does.

@@ -171,7 +171,6 @@ func (d *decoder) sample(last uint32, of what) (s Sample) {
 		return s
 	}
 	s.items = make([]Item, n)
-	s.oldest = last
 	for i := range s.items {
 		it := &s.items[i]
 		it.Hash = d.uint64()
@@ -186,8 +185,8 @@ func (d *decoder) sample(last uint32, of what) (s Sample) {
 		case of == clients && d.version >= 2:
 			d.from(it)
 		}
-		s.oldest = min(s.oldest, it.Seen)
 	}
+	s.count()
 	return s
 }
 

@@ -3,6 +3,7 @@ package evidence
 import (
 	"cmp"
 	"math"
+	"math/bits"
 	"net/netip"
 	"slices"
 	"unique"
@@ -29,6 +30,14 @@ func (it Item) Domain() string {
 	return it.domain.Value()
 }
 
+// named is 1 if it has a domain, else 0.
+func (it *Item) named() uint32 {
+	if it.domain == (unique.Handle[string]{}) {
+		return 0
+	}
+	return 1
+}
+
 // Client is, of a network, the client that was last seen there: a witness that can be asked what else it sent. The zero
 // Prefix for anything else.
 func (it Item) Client() netip.Prefix {
@@ -50,6 +59,7 @@ type Sample struct {
 	limit   uint64 // 0: nothing was ever left out
 	dropped uint32 // when a thing at or above limit was last seen, Unix seconds
 	oldest  uint32 // no item was last seen before this, Unix seconds
+	named   uint32 // how many items have a domain
 }
 
 // Items returns what is in the sample, ascending by Hash. It must not be changed.
@@ -82,7 +92,9 @@ func (s *Sample) add(it Item, k int) {
 	}
 	i, found := s.find(it.Hash)
 	if found {
-		s.items[i] = join(s.items[i], it)
+		joined := join(s.items[i], it)
+		s.named += joined.named() - s.items[i].named()
+		s.items[i] = joined
 		return
 	}
 	if i == k { // full, and it is the first that does not fit
@@ -94,11 +106,29 @@ func (s *Sample) add(it Item, k int) {
 		s.oldest = it.Seen
 	}
 	s.oldest = min(s.oldest, it.Seen)
+	s.named += it.named()
 	s.items = slices.Insert(s.items, i, it)
 }
 
+// find is where a hash below limit is, or belongs. Hashes are uniform, so one at a third of what lies below the limit is at about a third of
+// the items: two or three steps from there, where a binary search would wait for memory at six places.
 func (s *Sample) find(hash uint64) (int, bool) {
-	return slices.BinarySearchFunc(s.items, hash, func(it Item, h uint64) int { return cmp.Compare(it.Hash, h) })
+	i := s.guess(hash)
+	for i > 0 && s.items[i-1].Hash >= hash {
+		i--
+	}
+	for i < len(s.items) && s.items[i].Hash < hash {
+		i++
+	}
+	return i, i < len(s.items) && s.items[i].Hash == hash
+}
+
+func (s *Sample) guess(hash uint64) int {
+	if s.limit != 0 {
+		hash, _ = bits.Div64(hash, 0, s.limit)
+	}
+	guess, _ := bits.Mul64(hash, uint64(len(s.items)))
+	return int(guess)
 }
 
 // trim lowers the limit until at most k items are below it.
@@ -108,6 +138,7 @@ func (s *Sample) trim(k int) {
 	}
 	for n := len(s.items); n > 0 && s.limit != 0 && s.items[n-1].Hash >= s.limit; n-- {
 		s.dropped = max(s.dropped, s.items[n-1].Seen)
+		s.named -= s.items[n-1].named()
 		s.items[n-1] = Item{} // let its domain go
 		s.items = s.items[:n-1]
 	}
@@ -153,8 +184,14 @@ func (s *Sample) prune(since uint32) {
 		return
 	}
 	s.items = slices.DeleteFunc(s.items, func(it Item) bool { return it.Seen < since })
-	s.oldest = math.MaxUint32
-	for _, it := range s.items {
-		s.oldest = min(s.oldest, it.Seen)
+	s.count()
+}
+
+// count finds out anew what is known of all items.
+func (s *Sample) count() {
+	s.oldest, s.named = math.MaxUint32, 0
+	for i := range s.items {
+		s.oldest = min(s.oldest, s.items[i].Seen)
+		s.named += s.items[i].named()
 	}
 }

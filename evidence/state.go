@@ -235,27 +235,15 @@ const suspects = 2
 
 // clientClass ranks a client: one ordinary name, several, one or two interesting ones, three and more.
 func clientClass(c *Client) uint8 {
-	switch interesting := c.Names.interesting(3); {
-	case interesting == 3:
+	switch {
+	case c.Names.named >= 3:
 		return 3
-	case interesting > 0:
+	case c.Names.named > 0:
 		return suspects
 	case len(c.Names.items) > 1:
 		return 1
 	}
 	return 0
-}
-
-// interesting counts the interesting names of a sample, up to a limit.
-func (s *Sample) interesting(limit int) (n int) {
-	for i := range s.items {
-		if s.items[i].domain != (unique.Handle[string]{}) {
-			if n++; n == limit {
-				return n
-			}
-		}
-	}
-	return n
 }
 
 func (s *State) hash(b []byte) uint64 { return siphash.Hash(s.k0, s.k1, b) }

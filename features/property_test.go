@@ -26,6 +26,9 @@ func checkReferer(t fatal, raw []byte) {
 	if slow, slowReason := slowly(urlHost, raw); slow != name || slowReason != reason {
 		t.Fatalf("%q: fast %+v, %v; slow %+v, %v", raw, name, reason, slow, slowReason)
 	}
+	if again, againReason := p.Referer(Origin(raw)); again != name || againReason != reason {
+		t.Fatalf("%q: %+v, %v; of its origin %q %+v, %v", raw, name, reason, Origin(raw), again, againReason)
+	}
 	bare, bareReason := p.Bare(raw)
 	if slow, slowReason := slowly(bareHost, raw); slow != bare || slowReason != bareReason {
 		t.Fatalf("bare %q: fast %+v, %v; slow %+v, %v", raw, bare, bareReason, slow, slowReason)
@@ -103,6 +106,7 @@ func FuzzReferer(f *testing.F) {
 		"https://kq3v9z.com/", "http://www.Example.co.uk:8080/a?b#c", "https://user:pa%20ss@example.com./", "http:\\\\x\\y",
 		"https://m\u00fcnchen.de/", "https://xn--mnchen-3ya.de/", "http://xn--.com", "http://ex%61mple.com", "http://a..b.com/",
 		"http://127.0.0.1/", "http://0x7f.1/", "http://2130706433/", "http://1.2.3.4.5/", "http://[2001:db8::1]:8080/",
+		"https://a.com \t/", "https://a.com\n", "https://\t/a.com/", "https://a.com\\b", "https://a/@b.com", "http://a.com?/b", "http://a.\tcom/b",
 		"ht\ttp://\u3002a\u00ad.b\uff0ec", "http://kq3v9z.duckdns.org", "http://a.city.kawasaki.jp", "http://\xff.com/", "http://a\x00b.com",
 	} {
 		f.Add([]byte(seed))

@@ -34,7 +34,7 @@ func options(t testing.TB) Options {
 		t.Fatal(err)
 	}
 	return Options{
-		Model: model, Policy: rules, Proxies: proxies, Cache: 65536,
+		Model: model, Policy: rules, Proxies: proxies, Cache: 65536, Report: true,
 		Evidence: evidence.Config{Window: 24 * time.Hour, MaxNames: 20_000, MaxClients: 100_000, Interest: 0.01},
 		Now:      func() time.Time { return time.Date(2026, 11, 23, 0, 0, 0, 0, time.UTC) },
 	}

@@ -13,7 +13,6 @@ import (
 	"sync"
 	"time"
 
-	"referee/classifier"
 	"referee/evidence"
 	"referee/features"
 	"referee/ledger"
@@ -32,7 +31,6 @@ const (
 // owner is the one goroutine that owns the evidence, as sidecar's keeper does live.
 type owner struct {
 	o      Options
-	cache  *classifier.Cache
 	ledger *ledger.Ledger
 	state  *evidence.State
 	saved  *savedState
@@ -42,6 +40,7 @@ type owner struct {
 	every   int64 // between two decisions, of the lines' time
 	decided int64 // when the last one was
 	since   int   // sightings since then
+	marked  int   // of these, flagged
 	hits    *policy.Hits
 	// extended are the last extensions of active hits, by key. They go to the ledger at the end alone: live each is history, but
 	// over months of logs they would fill its memory, and a report shows the last one.
@@ -62,7 +61,7 @@ func newOwner(o Options, saved *savedState) (*owner, error) {
 		return nil, fmt.Errorf("scan: %w", err)
 	}
 	w := &owner{
-		o: o, ledger: l, saved: saved, cache: classifier.NewCache(o.Model, o.Cache), hours: map[int64]*counted{}, extended: map[string]policy.Decision{}, why: map[error]*Unread{},
+		o: o, ledger: l, saved: saved, hours: map[int64]*counted{}, extended: map[string]policy.Decision{}, why: map[error]*Unread{},
 		// A name or a client is forgotten a window after it was last seen: a hundredth of it makes no difference.
 		every: max(int64(o.Evidence.Window)/100, int64(time.Second)), lows: newLows(),
 	}
@@ -84,7 +83,7 @@ func (w *owner) run(ctx context.Context, sources []*source) error {
 	quit := make(chan struct{})
 	defer close(quit)
 	for range workers {
-		go w.work(p, quit)
+		go w.work(p, newWorker(&w.o, w.o.Cache/workers), quit)
 	}
 	var total int64
 	for _, s := range sources {
@@ -150,8 +149,7 @@ func (w *owner) tell(p *pipeline, total int64) (stop func()) {
 	return func() { close(quit); <-ended }
 }
 
-func (w *owner) work(p *pipeline, quit <-chan struct{}) {
-	worker := newWorker(&w.o, w.cache)
+func (w *owner) work(p *pipeline, worker *worker, quit <-chan struct{}) {
 	for {
 		select {
 		case j := <-p.jobs:
@@ -219,13 +217,16 @@ func (w *owner) see(r *record) {
 	} else {
 		w.clock = max(w.clock, s.Time)
 	}
-	if w.clock-w.decided >= w.every || w.since >= decideAfter || len(w.flagged) >= maxFlagged {
+	if w.clock-w.decided >= w.every || w.since >= decideAfter || w.marked >= maxFlagged {
 		w.decide()
 	}
 	w.since++
 	w.state.Add(*s)
 	if r.flagged {
-		w.flagged = append(w.flagged, *s)
+		w.marked++
+		if w.o.Report || s.Exempt { // what never-block spared is always told
+			w.flagged = append(w.flagged, *s)
+		}
 	}
 	if r.dga {
 		w.lows.add(s)
@@ -334,7 +335,7 @@ func (w *owner) decide() {
 	}
 	hits, decisions := w.o.Policy.Decide(w.hits, w.state, now)
 	decisions = w.hold(decisions)
-	w.hits, w.decided, w.since = hits, w.clock, 0
+	w.hits, w.decided, w.since, w.marked = hits, w.clock, 0, 0
 	hour := now.Truncate(time.Hour)
 	ctx := context.Background()
 	batches := []ledger.Batch{{Hour: hour, Flagged: w.flagged, Decisions: decisions}}
@@ -388,9 +389,14 @@ func (w *owner) finish(ctx context.Context) (*Result, error) {
 		since = time.Unix(0, w.first)
 		r.First, r.Last = since.UTC(), now.UTC()
 	}
-	var err error
-	src := report.Sources{Ledger: w.ledger, Policy: w.o.Policy, Model: w.o.Model, Evidence: w.o.Evidence, State: w.state}
-	if r.Report, err = report.Build(ctx, src, since, now, report.Shadow); err != nil {
+	if w.o.Report {
+		src := report.Sources{Ledger: w.ledger, Policy: w.o.Policy, Model: w.o.Model, Evidence: w.o.Evidence, State: w.state}
+		var err error
+		if r.Report, err = report.Build(ctx, src, since, now, report.Shadow); err != nil {
+			return nil, err
+		}
+	}
+	if err := w.sum(ctx, since); err != nil {
 		return nil, err
 	}
 	decided, err := w.ledger.LastDecisions(ctx, time.Time{})
@@ -400,4 +406,23 @@ func (w *owner) finish(ctx context.Context) (*Result, error) {
 	r.Names, r.Clients = w.lows.rate(decided, w.o.Policy)
 	r.LeftOut = w.lows.leftOut
 	return r, nil
+}
+
+// sum adds up what the ledger holds since then, as a report does.
+func (w *owner) sum(ctx context.Context, since time.Time) error {
+	hours, err := w.ledger.Hours(ctx, since)
+	if err != nil {
+		return err
+	}
+	for _, h := range hours {
+		w.result.Judged += h.Counts["requests"]
+		w.result.Flagged += h.Counts["verdict."+policy.DGA.String()]
+	}
+	names, err := w.ledger.SavedNames(ctx, since)
+	for _, n := range names {
+		if n.Tail <= w.o.Policy.Threshold() {
+			w.result.Spared++
+		}
+	}
+	return err
 }

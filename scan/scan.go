@@ -27,7 +27,7 @@ type Options struct {
 	Model    *classifier.Model
 	Policy   *policy.Policy
 	Evidence evidence.Config
-	Cache    int // names whose scores are kept
+	Cache    int // origins of Referers whose verdicts are kept
 	Proxies  *intake.Proxies
 
 	Format  logs.Format // empty: found out for each source
@@ -37,6 +37,9 @@ type Options struct {
 	Stdin   io.Reader
 	Now     func() time.Time
 	Workers int // that parse at a time; 0: GOMAXPROCS
+
+	// Report: the Result is to hold the report too. It takes some 100 ms in all, and some microseconds for each flagged request.
+	Report bool
 
 	// Progress is told now and then how many bytes of how many were read; total is 0 where it is not known. It is called
 	// from one goroutine at a time.
@@ -55,11 +58,14 @@ type Result struct {
 	Why         []Unread       `json:"unread_why"`      // by reason
 	First       time.Time      `json:"first,omitzero"`  // of the lines
 	Last        time.Time      `json:"last,omitzero"`
-	Interrupted bool           `json:"interrupted"` // it ended before all was read
+	Judged      uint64         `json:"judged"`          // Requests, and those of earlier scans that the state tells of
+	Flagged     uint64         `json:"flagged"`         // of these, with a flagged name
+	Spared      int            `json:"spared_names"`    // names that are flagged and may never be blocked
+	Interrupted bool           `json:"interrupted"`     // it ended before all was read
 	Names       []Rated        `json:"names"`       // by rating, then rank
 	Clients     []Rated        `json:"clients"`
 	LeftOut     int            `json:"left_out"` // names and clients rated low that were too many to keep
-	Report      *report.Report `json:"report"`
+	Report      *report.Report `json:"report,omitempty"` // nil where none was asked for
 }
 
 // Unread is one reason why lines were not read.

@@ -131,6 +131,28 @@ func TestOneLogGivesOneResultHoweverItIsCutAndPacked(t *testing.T) {
 	same(t, "three servers", whole(run(t, options(t), servers)), want)
 }
 
+// spared is a flagged name under a registry closed to the public.
+const spared = `81.2.3.4 - - [23/Nov/2026:03:12:41 +0100] "GET / HTTP/1.1" 200 5 "http://hvijsn1y3mlu012cnec114yq312.gov/" "-"` + "\n"
+
+func TestAScanWithoutAReportFindsTheSame(t *testing.T) {
+	path := write(t, t.TempDir(), "access.log", append(lines(3, 30_000), spared...))
+	want := run(t, options(t), path)
+	without := options(t)
+	without.Report = false
+	got := run(t, without, path)
+	if got.Report != nil {
+		t.Error("there is a report that nobody asked for")
+	}
+	if diff := cmp.Diff(want, got, cmpopts.IgnoreFields(Result{}, "Report")); diff != "" {
+		t.Error(diff)
+	}
+	told := want.Report.Totals
+	if got.Judged != told.Requests || got.Flagged != told.Verdicts["dga"] || got.Spared != want.Report.Saved.Names || got.Spared == 0 {
+		t.Errorf("%d of %d flagged, %d names spared; the report says %d of %d, %d", got.Flagged, got.Judged, got.Spared,
+			told.Verdicts["dga"], told.Requests, want.Report.Saved.Names)
+	}
+}
+
 func TestTwoScansWithAStateFileFindWhatOneFinds(t *testing.T) {
 	log := lines(4, 20_000)
 	half := bytes.IndexByte(log[len(log)/2:], '\n') + len(log)/2 + 1

@@ -5,8 +5,6 @@ import (
 	"flag"
 	"fmt"
 	"io"
-	"math/rand/v2"
-	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -16,69 +14,12 @@ import (
 	"strings"
 	"testing"
 	"time"
-
-	"referee/training/shapes"
 )
 
 var (
 	speedLines = flag.Int("scan.lines", 0, "lines of the file that TestSpeed scans; 0 skips it")
 	memoryGB   = flag.Int("scan.gigabytes", 0, "what TestMemoryStaysFlat sends through a pipe; 0 skips it")
 )
-
-// traffic writes combined lines as a busy site's server does. Of a hundred requests ten have no Referer and 85 one of 3,000 other
-// sites, the popular ones most: from 20,000 visitors, who each come by one to three of them. Five carry a name that was never
-// seen before, from 2,000 bots.
-type traffic struct {
-	r        *rand.Rand
-	at       time.Time
-	families []*shapes.Family
-	sites    []string
-	agents   []string
-}
-
-func newTraffic(seed uint64) *traffic {
-	t := &traffic{r: rand.New(rand.NewPCG(seed, 0)), at: time.Date(2026, 11, 20, 0, 0, 0, 0, time.UTC)}
-	for i := range 30 {
-		t.families = append(t.families, shapes.NewFamily([]shapes.Kind{shapes.Random, shapes.Hex, shapes.Base32}[i%3], t.r, nil))
-	}
-	words := strings.Fields("garden kitchen news daily travel book shop music photo house market school sport city home art world green blue coffee bike river")
-	sites := shapes.NewFamily(shapes.Words, t.r, words)
-	for range 3000 {
-		t.sites = append(t.sites, sites.Domain())
-	}
-	for i := range 40 {
-		t.agents = append(t.agents, fmt.Sprintf("Mozilla/5.0 (Windows NT 10.0; Win64; x64) AppleWebKit/537.36 (KHTML, like Gecko) Chrome/%d.0.0.0 Safari/537.36", 100+i))
-	}
-	return t
-}
-
-func (t *traffic) line(b []byte) []byte {
-	t.at = t.at.Add(time.Duration(t.r.IntN(4)) * time.Millisecond)
-	client, kind := t.r.Uint32N(20_000), t.r.IntN(100)
-	if kind < 5 {
-		client = 1<<20 + client%2000
-	}
-	b = netip.AddrFrom4([4]byte{81, byte(client >> 16), byte(client >> 8), byte(client)}).AppendTo(b)
-	b = append(b, " - - ["...)
-	b = t.at.AppendFormat(b, "02/Jan/2006:15:04:05 -0700")
-	b = append(b, `] "GET /products/`...)
-	b = strconv.AppendInt(b, t.r.Int64N(5000), 10)
-	b = append(b, `?ref=1 HTTP/1.1" 200 `...)
-	b = strconv.AppendInt(b, t.r.Int64N(100_000), 10)
-	b = append(b, ` "`...)
-	switch {
-	case kind >= 90:
-		b = append(b, '-')
-	case kind < 5:
-		b = append(append(append(b, "http://"...), t.families[t.r.IntN(len(t.families))].Domain()...), '/')
-	default:
-		pick := float64((client*2654435761+t.r.Uint32N(1+client%3)*40503)>>8&0xffff) / 0x10000
-		b = append(append(append(b, "https://www."...), t.sites[int(float64(len(t.sites))*pick*pick*pick)]...), '/')
-	}
-	b = append(b, `" "`...)
-	b = append(b, t.agents[t.r.IntN(len(t.agents))]...)
-	return append(b, "\"\n"...)
-}
 
 // cpu runs a program and returns its CPU time and what it wrote.
 func cpu(t *testing.T, stdin io.Reader, name string, args ...string) (time.Duration, string) {

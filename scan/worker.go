@@ -30,7 +30,6 @@ type job struct {
 // worker parses and judges blocks. Each goroutine has its own.
 type worker struct {
 	o       *Options
-	cache   *classifier.Cache
 	parsers map[logs.Format]*logs.Parser
 	referer features.Parser
 	memo    memo
@@ -39,8 +38,8 @@ type worker struct {
 	taken   int
 }
 
-func newWorker(o *Options, cache *classifier.Cache) *worker {
-	return &worker{o: o, cache: cache, parsers: map[logs.Format]*logs.Parser{}, memo: newMemo()}
+func newWorker(o *Options, names int) *worker {
+	return &worker{o: o, parsers: map[logs.Format]*logs.Parser{}, memo: newMemo(names)}
 }
 
 const examplesKept = 3 // of each reason in a block, and in the result
@@ -163,31 +162,33 @@ func (w *worker) exemplary(at int64) bool {
 	return w.taken <= each
 }
 
-// look judges a Referer, or remembers what was said of the same bytes.
+// look judges a Referer, or remembers what was said of another one of its origin.
 func (w *worker) look(referer []byte) *judged {
-	m, known := w.memo.find(referer)
+	origin := features.Origin(referer)
+	m, known := w.memo.find(origin)
 	if known {
 		return m
 	}
-	name, reason := w.referer.Referer(referer)
+	name, reason := w.referer.Referer(origin)
 	m.reason, m.result, m.verdict, m.exemption = reason, classifier.Result{}, policy.Invalid, policy.NotExempt
 	if reason == features.Named {
-		m.result = w.cache.Judge(name)
+		m.result = w.o.Model.Judge(name)
 		m.verdict, m.exemption = w.o.Policy.Judge(name, m.result)
 	}
 	return m
 }
 
-// memo remembers the last Referers of each hash, whole: most lines of a log repeat one of few. It is a worker's own, so that
-// the cache's lock is taken for new ones alone. It is bounded: 16,384 entries of at most 128 bytes of Referer.
+// memo remembers the last origin of each hash: most lines of a log repeat one of few, and it costs less to score a name again that
+// another one pushed out than to keep the order in which all were used. It is a worker's own, and bounded: by its number of entries, of at
+// most 128 bytes of origin each.
 type memo struct {
 	seed    maphash.Seed
-	entries []judged
+	entries []judged // a power of two, and one more for what is too long to be remembered
 	agents  []agent
 }
 
 type judged struct {
-	referer   []byte
+	origin    []byte
 	used      bool
 	reason    features.Reason
 	verdict   policy.Verdict
@@ -201,26 +202,31 @@ type agent struct {
 }
 
 const (
-	memoSize  = 1 << 14
+	memoLeast = 1 << 12
 	memoLong  = 128
 	agentSize = 1 << 10
 	agentLong = 256
 )
 
-func newMemo() memo {
-	return memo{seed: maphash.MakeSeed(), entries: make([]judged, memoSize+1), agents: make([]agent, agentSize)}
+func newMemo(names int) memo {
+	size := memoLeast
+	for size < names {
+		size *= 2
+	}
+	return memo{seed: maphash.MakeSeed(), entries: make([]judged, size+1), agents: make([]agent, agentSize)}
 }
 
-// find returns the entry of a Referer, and whether it is filled already; if not, it is the caller's to fill.
-func (m *memo) find(referer []byte) (*judged, bool) {
-	if len(referer) > memoLong {
-		return &m.entries[memoSize], false // kept for the next call at most
+// find returns the entry of an origin, and whether it is filled already; if not, it is the caller's to fill.
+func (m *memo) find(origin []byte) (*judged, bool) {
+	last := uint64(len(m.entries) - 1)
+	if len(origin) > memoLong {
+		return &m.entries[last], false // kept for the next call at most
 	}
-	e := &m.entries[maphash.Bytes(m.seed, referer)%memoSize]
-	if e.used && string(e.referer) == string(referer) {
+	e := &m.entries[maphash.Bytes(m.seed, origin)&(last-1)]
+	if e.used && string(e.origin) == string(origin) {
 		return e, true
 	}
-	e.used, e.referer = true, append(e.referer[:0], referer...)
+	e.used, e.origin = true, append(e.origin[:0], origin...)
 	return e, false
 }
 

@@ -59,9 +59,7 @@ func (r *Result) Text(w io.Writer) error {
 	if r.Elsewhere > 0 {
 		fmt.Fprintf(b, "%s that other WAF rules answered: no evidence\n", plural(r.Elsewhere, "request"))
 	}
-	verdicts := r.Report.Totals.Verdicts
-	fmt.Fprintf(b, "Flagged: %s of %s; names that never-block spared: %d\n\n", plural(verdicts["dga"], "request"),
-		grouped(r.Report.Totals.Requests), r.Report.Saved.Names)
+	fmt.Fprintf(b, "Flagged: %s of %s; names that never-block spared: %d\n\n", plural(r.Flagged, "request"), grouped(r.Judged), r.Spared)
 	table(b, "Names", "networks", r.Names, func(x Rated) int { return x.Networks })
 	table(b, "Clients", "flagged names", r.Clients, func(x Rated) int { return x.Flagged })
 	if r.LeftOut > 0 {

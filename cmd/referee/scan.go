@@ -75,6 +75,7 @@ func (c *scanCommand) Run(ctx context.Context, std *streams) error {
 		Model: model, Policy: rules, Evidence: c.Evidence, Cache: c.Model.Cache, Proxies: proxies,
 		Format: format, Fields: logs.NewNames(c.Fields), State: c.State,
 		S3: logs.S3Config{Region: c.Region, Endpoint: c.EndpointURL}, Stdin: std.in, Now: time.Now, Progress: progress.show,
+		Report: c.Report != "" || c.Format == "json",
 	}, c.Sources)
 	progress.end()
 	if result == nil || failed != nil && result.Lines == 0 {
