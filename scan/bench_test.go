@@ -1,7 +1,6 @@
 package scan
 
 import (
-	"bufio"
 	"os"
 	"path/filepath"
 	"testing"
@@ -9,31 +8,26 @@ import (
 
 func BenchmarkScan(b *testing.B) {
 	const lines = 1_000_000
-	file := filepath.Join(b.TempDir(), "access.log")
-	f, err := os.Create(file)
-	if err != nil {
-		b.Fatal(err)
+	run := func(name string, traffic *traffic) {
+		b.Run(name, func(b *testing.B) {
+			file := filepath.Join(b.TempDir(), "access.log")
+			writeLog(b, file, traffic, lines)
+			info, err := os.Stat(file)
+			if err != nil {
+				b.Fatal(err)
+			}
+			b.SetBytes(info.Size())
+			b.ReportAllocs()
+			o := options(b)
+			o.Report = false
+			for b.Loop() {
+				if r, err := Run(b.Context(), o, []string{file}); err != nil || r.Lines != lines {
+					b.Fatal(r.Lines, err)
+				}
+			}
+			b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/lines, "ns/line")
+		})
 	}
-	w := bufio.NewWriter(f)
-	traffic := newTraffic(1)
-	var line []byte
-	size := 0
-	for range lines {
-		line = traffic.line(line[:0])
-		size += len(line)
-		w.Write(line)
-	}
-	if err := w.Flush(); err != nil {
-		b.Fatal(err)
-	}
-	f.Close()
-	b.SetBytes(int64(size))
-	b.ReportAllocs()
-	for b.Loop() {
-		r, err := Run(b.Context(), options(b), []string{file})
-		if err != nil || r.Lines != lines {
-			b.Fatal(r.Lines, err)
-		}
-	}
-	b.ReportMetric(float64(b.Elapsed().Nanoseconds())/float64(b.N)/lines, "ns/line")
+	run("ordinary", newOrdinaryTraffic(1))
+	run("flood", newTraffic(1))
 }

@@ -58,13 +58,13 @@ type Result struct {
 	Why         []Unread       `json:"unread_why"`      // by reason
 	First       time.Time      `json:"first,omitzero"`  // of the lines
 	Last        time.Time      `json:"last,omitzero"`
-	Judged      uint64         `json:"judged"`          // Requests, and those of earlier scans that the state tells of
-	Flagged     uint64         `json:"flagged"`         // of these, with a flagged name
-	Spared      int            `json:"spared_names"`    // names that are flagged and may never be blocked
-	Interrupted bool           `json:"interrupted"`     // it ended before all was read
-	Names       []Rated        `json:"names"`       // by rating, then rank
+	Judged      uint64         `json:"judged"`       // Requests, and those of earlier scans that the state tells of
+	Flagged     uint64         `json:"flagged"`      // of these, with a flagged name
+	Spared      int            `json:"spared_names"` // names that are flagged and may never be blocked
+	Interrupted bool           `json:"interrupted"`  // it ended before all was read
+	Names       []Rated        `json:"names"`        // by rating, then rank
 	Clients     []Rated        `json:"clients"`
-	LeftOut     int            `json:"left_out"` // names and clients rated low that were too many to keep
+	LeftOut     int            `json:"left_out"`         // names and clients rated low that were too many to keep
 	Report      *report.Report `json:"report,omitempty"` // nil where none was asked for
 }
 

@@ -2,6 +2,7 @@ package scan
 
 import (
 	"bufio"
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -21,16 +22,15 @@ var (
 	memoryGB   = flag.Int("scan.gigabytes", 0, "what TestMemoryStaysFlat sends through a pipe; 0 skips it")
 )
 
-// cpu runs a program and returns its CPU time and what it wrote.
-func cpu(t *testing.T, stdin io.Reader, name string, args ...string) (time.Duration, string) {
+// cpu runs a program on one core and returns its CPU time.
+func cpu(t *testing.T, name string, args ...string) time.Duration {
 	t.Helper()
 	c := exec.Command(name, args...)
-	c.Stdin = stdin
-	out, err := c.Output()
-	if err != nil {
-		t.Fatalf("%s %v: %v", name, args, err)
+	c.Env = append(os.Environ(), "GOMAXPROCS=1")
+	if out, err := c.CombinedOutput(); err != nil {
+		t.Fatalf("%s %v: %v\n%s", name, args, err, out)
 	}
-	return c.ProcessState.UserTime() + c.ProcessState.SystemTime(), string(out)
+	return c.ProcessState.UserTime() + c.ProcessState.SystemTime()
 }
 
 func binary(t *testing.T) string {
@@ -46,46 +46,65 @@ func TestSpeed(t *testing.T) {
 	if *speedLines == 0 {
 		t.Skip("make bench-scan runs it")
 	}
-	file := filepath.Join(t.TempDir(), "access.log")
-	f, err := os.Create(file)
+	dir, referee := t.TempDir(), binary(t)
+	// Each is run on a whole file and on its first fifth, so that what a line costs is told from what a run does.
+	logs := func(name string, begin func(seed uint64) *traffic) (whole, fifth string) {
+		whole, fifth = filepath.Join(dir, name), filepath.Join(dir, name+".fifth")
+		writeLog(t, fifth, begin(1), *speedLines/5)
+		writeLog(t, whole, begin(1), *speedLines)
+		return whole, fifth
+	}
+	ordinary, aFifth := logs("ordinary.log", newOrdinaryTraffic)
+	flood, fifthOfFlood := logs("flood.log", newTraffic)
+	rows := []struct {
+		what         string
+		whole, fifth string
+		command      []string
+	}{
+		{"wc -l", ordinary, aFifth, []string{"wc", "-l"}},
+		{"awk '{print $1}'", ordinary, aFifth, []string{"awk", "{print $1}"}},
+		{"scan", ordinary, aFifth, []string{referee, "scan"}},
+		{"scan, own hosts named", ordinary, aFifth, []string{referee, "scan", "--never-block-hosts", ownHost}},
+		{"scan, own hosts named, --report", ordinary, aFifth, []string{referee, "scan", "--never-block-hosts", ownHost, "--report", filepath.Join(dir, "report.html")}},
+		{"scan of a flood", flood, fifthOfFlood, []string{referee, "scan"}},
+	}
+	whole, fifth := make([][]time.Duration, len(rows)), make([][]time.Duration, len(rows))
+	for range 3 { // in turn, so that what else the machine does hits all alike
+		for i, row := range rows {
+			whole[i] = append(whole[i], cpu(t, row.command[0], append(row.command[1:], row.whole)...))
+			fifth[i] = append(fifth[i], cpu(t, row.command[0], append(row.command[1:], row.fifth)...))
+		}
+	}
+	info, err := os.Stat(ordinary)
+	if err != nil {
+		t.Fatal(err)
+	}
+	lines := float64(*speedLines)
+	t.Logf("%.0f lines, %d MB, GOMAXPROCS=1, CPU time (user and system), median of 3 runs (least, most), %s", lines, info.Size()>>20, runtime.Version())
+	t.Logf("%-32s %22s %14s %12s %16s", "", "ns a line, all counted", "lines/s, core", "a line more", "a run of none")
+	for i, row := range rows {
+		all, part := float64(median(whole[i])), float64(median(fifth[i]))
+		more := (all - part) / (0.8 * lines)
+		t.Logf("%-32s %7.0f (%5.0f, %5.0f) %14.0f %9.0f ns %13.0f ms", row.what, all/lines, float64(whole[i][0])/lines, float64(whole[i][2])/lines,
+			1e9*lines/all, more, (all-more*lines)/1e6)
+	}
+}
+
+// writeLog makes a file of so many lines.
+func writeLog(t testing.TB, path string, traffic *traffic, lines int) {
+	t.Helper()
+	f, err := os.Create(path)
 	if err != nil {
 		t.Fatal(err)
 	}
 	w := bufio.NewWriterSize(f, 1<<20)
-	traffic := newTraffic(1)
 	var line []byte
-	for range *speedLines {
+	for range lines {
 		line = traffic.line(line[:0])
 		w.Write(line)
 	}
-	if err := w.Flush(); err != nil {
+	if err := errors.Join(w.Flush(), f.Close()); err != nil {
 		t.Fatal(err)
-	}
-	f.Close()
-	referee := binary(t)
-	runs := map[string][]time.Duration{}
-	rows := []string{"wc -l", "awk '{print $1}'", "referee scan"}
-	for range 3 { // in turn, so that what else the machine does hits all alike
-		for _, row := range rows {
-			var took time.Duration
-			switch row {
-			case "wc -l":
-				took, _ = cpu(t, nil, "wc", "-l", file)
-			case "awk '{print $1}'":
-				took, _ = cpu(t, nil, "awk", "{print $1}", file)
-			default:
-				took, _ = cpu(t, nil, referee, "scan", "--format", "tsv", file)
-			}
-			runs[row] = append(runs[row], took)
-		}
-	}
-	info, _ := os.Stat(file)
-	t.Logf("%d lines, %d MB, CPU time (user and system) of each program, median of 3 runs, %s, %d CPUs", *speedLines, info.Size()>>20, runtime.Version(), runtime.NumCPU())
-	scanned := median(runs["referee scan"])
-	for _, row := range rows {
-		m := median(runs[row])
-		t.Logf("%-18s %8.0f lines per ms of CPU  %6.0f ns a line  %5.2f of a scan", row, float64(*speedLines)/float64(m.Milliseconds()),
-			float64(m.Nanoseconds())/float64(*speedLines), float64(m)/float64(scanned))
 	}
 }
 
