@@ -122,6 +122,22 @@ func TestNginxMirror(t *testing.T) {
 	}}.asASidecarFails(t)
 }
 
+// The controller needs a cluster; the location that it writes for a mirror does not.
+func TestIngressNginxMirror(t *testing.T) {
+	example := documents(t, "ingress-nginx/ingress.yaml")
+	target, _ := example[0].at("metadata", "annotations", "nginx.ingress.kubernetes.io/mirror-target").(string)
+	timeouts, _ := example[1].at("data", "http-snippet").(string)
+	if !strings.HasPrefix(target, "http://referee.referee.svc.cluster.local:8610/") || timeouts == "" {
+		t.Fatalf("the example says %q and %q", target, timeouts)
+	}
+	wayIn{via: "observe", run: func(t *testing.T, site, application, referee string) {
+		startNginx(t, program(t, "nginx"), "testdata/ingress-nginx", site, map[string]string{
+			exampleApplication: application, "HTTP_SNIPPET": timeouts,
+			"MIRROR_TARGET": strings.Replace(target, "referee.referee.svc.cluster.local:8610", referee, 1),
+		})
+	}}.asASidecarFails(t)
+}
+
 func TestNginxSyslog(t *testing.T) {
 	logs := freeAddress(t)
 	wayIn{via: "log", flags: []string{"--logs-listen", logs}, run: func(t *testing.T, site, application, _ string) {

@@ -144,14 +144,17 @@ func TestWhatMakesTheOtherExamplesFailOpenIsThere(t *testing.T) {
 	f(mirror, 0, 8614, "static_resources", "clusters", 1, "load_assignment", "endpoints", 0, "lb_endpoints", 0, "endpoint", "address", "socket_address", "port_value")
 
 	f("istio/istio.yaml", 0, 8614, "spec", "http", 0, "mirror", "port", "number")
-	f("istio/istio.yaml", 1, "CUSTOM", "spec", "action")
+	f("istio/istio.yaml", 1, "referee.referee.svc.cluster.local", "spec", "host")
+	f("istio/istio.yaml", 1, 256, "spec", "trafficPolicy", "connectionPool", "http", "http2MaxRequests")
+	f("istio/istio.yaml", 2, "CUSTOM", "spec", "action")
 	f("gateway-api/httproute.yaml", 0, "RequestMirror", "spec", "rules", 0, "filters", 0, "type")
 	f("gateway-api/httproute.yaml", 0, 8614, "spec", "rules", 0, "filters", 0, "requestMirror", "backendRef", "port")
 	f("gateway-api/httproute.yaml", 1, 8614, "spec", "ports", 0, "port")
-	f("ingress-nginx/ingress.yaml", 0, "http://referee.referee.svc.cluster.local:8610/v1/observe$request_uri",
-		"metadata", "annotations", "nginx.ingress.kubernetes.io/mirror-target")
 	f("traefik-mirroring/dynamic.yaml", 0, "application", "http", "services", "mirrored", "mirroring", "service")
 	f("traefik-mirroring/dynamic.yaml", 0, "http://127.0.0.1:8614", "http", "services", "referee", "loadBalancer", "servers", 0, "url")
+	f("traefik-mirroring/dynamic.yaml", 0, "referee", "http", "services", "referee", "loadBalancer", "serversTransport")
+	f("traefik-mirroring/dynamic.yaml", 0, "1s", "http", "serversTransports", "referee", "forwardingTimeouts", "responseHeaderTimeout")
+	f("traefik-mirroring/dynamic.yaml", 0, "50ms", "http", "serversTransports", "referee", "forwardingTimeouts", "dialTimeout")
 	f("traefik-mirroring/traefik.yaml", 0, "dynamic.yaml", "providers", "file", "filename")
 }
 
