@@ -15,7 +15,7 @@ type Config struct {
 	TrustedProxies []string `yaml:"trusted-proxies" default:"127.0.0.0/8,::1/128,10.0.0.0/8,172.16.0.0/12,192.168.0.0/16,fc00::/7" help:"Ranges whose X-Forwarded-For is believed: the load balancer's subnets, the ingress, the CDN's origin-facing ranges. The client is the first other address from the right."`
 	ForwardedFor   string   `yaml:"forwarded-for" default:"append" enum:"append,preserve,remove" help:"What the load balancer does with X-Forwarded-For (an ALB's xff_header_processing.mode). append is right. With preserve anybody can write any address there, and with remove there is none: then no client is held to account, and names alone are judged."`
 	SessionHeader  string   `yaml:"session-header" help:"Header that your ingress sets on requests of a verified session, and removes from all others: its client is not blocked for an evidence.window. Believed from trusted-proxies only; one that lets a client's own header through lets it exempt itself."`
-	MaxConnections int      `yaml:"max-connections" default:"10000" help:"Connections served at a time; further ones are answered 503 and closed. An idle one holds 4 KiB, one that is being answered 64 KiB more."`
+	MaxConnections int      `yaml:"max-connections" default:"10000" help:"Connections served at a time; further ones are answered 503 and closed. Each holds 4 KiB, and 64 KiB more while a request with a large header or a body is answered."`
 }
 
 // Validate refuses addresses that cannot be listened on and ranges that cannot be meant.

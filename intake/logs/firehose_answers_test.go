@@ -187,24 +187,24 @@ func TestNoMoreConnectionsThanAFewAreServedAtATime(t *testing.T) {
 	a := newAuthority(t)
 	r := newRig(t, firehoseTLS(t, a, t.TempDir()), "")
 	r.start()
-	connect := func() (net.Conn, error) {
-		return tls.DialWithDialer(&net.Dialer{Timeout: 500 * time.Millisecond}, "tcp", r.Addresses()["firehose"], a.trusting())
+	connect := func(within time.Duration) (net.Conn, error) {
+		return tls.DialWithDialer(&net.Dialer{Timeout: within}, "tcp", r.Addresses()["firehose"], a.trusting())
 	}
 	var conns []net.Conn
 	for range maxFirehose {
-		c, err := connect()
+		c, err := connect(10 * time.Second)
 		if err != nil {
 			t.Fatal(err)
 		}
 		defer c.Close()
 		conns = append(conns, c)
 	}
-	if _, err := connect(); err == nil {
+	if _, err := connect(500 * time.Millisecond); err == nil {
 		t.Error("one more connection was served")
 	}
 	conns[0].Close()
 	r.eventually("there is a place again", func() bool {
-		c, err := connect()
+		c, err := connect(time.Second)
 		if err == nil {
 			c.Close()
 		}
