@@ -46,6 +46,7 @@ const (
 	maxKeys  = 1000 // alerts remembered at a time; an approval request is one for ever
 	maxText  = 3500 // bytes told of one: Slack shows 4,000 characters of a message (docs.slack.dev, chat.postMessage)
 	queued   = 64   // messages that wait for one destination
+	kept     = 256  // that nobody has asked for with Told yet
 	flapping = 15 * time.Minute
 )
 
@@ -61,6 +62,7 @@ type Alerts struct {
 	known   map[Alert]*episode // by kind and key
 	hour    []time.Time        // when each of the last hour's messages was told
 	limited int                // not told since, because there were too many
+	told    []Message          // since the last call of Told
 
 	raised, suppressed *prometheus.CounterVec
 }
@@ -206,16 +208,31 @@ func (a *Alerts) allowed(kind Kind, e *episode, now time.Time) bool {
 	return true
 }
 
-// tell hands a message to every destination, or drops it where too many wait.
+// tell hands a message to every destination, or drops it where too many wait, and keeps it for Told.
 func (a *Alerts) tell(kind Kind, text string) {
 	if a.limited > 0 {
 		text += fmt.Sprintf("\n(%d alerts before this one were not told: alert.rate is %d an hour)", a.limited, a.cfg.Rate)
 		a.limited = 0
 	}
 	text = cut(strings.ToValidUTF8(text, "�"), maxText)
+	m := Message{Kind: kind, Source: a.source, Text: text, Time: a.now()}
 	for _, d := range a.to {
-		d.offer(Message{Kind: kind, Source: a.source, Text: text, Time: a.now()})
+		d.offer(m)
 	}
+	a.told = append(a.told[max(0, len(a.told)+1-kept):], m)
+}
+
+// Told returns what was told since the last call, the oldest first: for whoever keeps a history. What nobody asks for in time is
+// forgotten, the oldest first.
+func (a *Alerts) Told() []Message {
+	if a == nil {
+		return nil
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	told := a.told
+	a.told = nil
+	return told
 }
 
 // cut shortens a text to so many bytes, at a character.

@@ -9,6 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"net/http/httptest"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -123,6 +124,18 @@ func TestTheSameIsToldOnceAndAgainAfterTheInterval(t *testing.T) {
 	f(time.Minute, raise("names", "back"), "") // what comes and goes is not told at each turn
 	f(time.Minute, clear, "")                  // nor is the end of what was not told
 	f(15*time.Minute, raise("names", "back for long"), is+"back for long")
+
+	var told []string
+	for _, m := range d.Told() {
+		told = append(told, m.Text)
+	}
+	want := []string{"names set denied", "another set", "still denied", "over after 4h1m10s: breaker (names)", "back for long"}
+	if !slices.Equal(told, want) {
+		t.Errorf("the history has %q, want %q", told, want)
+	}
+	if again := d.Told(); len(again) != 0 {
+		t.Errorf("and says it twice: %v", again)
+	}
 }
 
 func TestAFloodOfAlertsIsLimitedAndWhatIsLeftOutIsCounted(t *testing.T) {
@@ -163,6 +176,16 @@ func TestMemoryIsBoundedHoweverManyKeysThereAre(t *testing.T) {
 	}
 	if e := d.known[Alert{Kind: Ledger}]; e == nil {
 		t.Error("what goes on was forgotten for what is over")
+	}
+}
+
+func TestAHistoryThatNobodyAsksForKeepsTheNewest(t *testing.T) {
+	d := newDesk(t, Config{Rate: 2 * kept})
+	for i := range kept + 10 {
+		d.Raise(Alert{Held, fmt.Sprint(i), fmt.Sprint(i)})
+	}
+	if told := d.Told(); len(told) != kept || told[0].Text != "10" || told[kept-1].Text != fmt.Sprint(kept+9) {
+		t.Errorf("%d are kept, from %q", len(told), told[0].Text)
 	}
 }
 

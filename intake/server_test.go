@@ -111,11 +111,11 @@ func TestAPanicOutsideOfAHandlerLosesOneConnection(t *testing.T) {
 func TestAnIdleClientIsLeftAloneForAWhile(t *testing.T) {
 	app := newApplication(t)
 	app.answers(ok)
-	w := dial(t, newFixture(t).proxy(t, app.addr, func(c *ProxyConfig) { c.IdleTimeout = 100 * time.Millisecond }))
+	w := dial(t, newFixture(t).proxy(t, app.addr, func(c *ProxyConfig) { c.IdleTimeout = time.Second }))
 	for range 3 {
 		w.send(get + "\r\n")
 		w.response("GET")
-		<-time.After(40 * time.Millisecond)
+		<-time.After(400 * time.Millisecond)
 	}
 	w.closed()
 }

@@ -198,12 +198,12 @@ func TestPiecesArriveWhenTheyAreSent(t *testing.T) {
 func TestAStreamMayLastLongerThanAnyTimeout(t *testing.T) {
 	app := newApplication(t)
 	addr := newFixture(t).proxy(t, app.addr, func(c *ProxyConfig) {
-		c.ResponseTimeout, c.StreamTimeout = 100*time.Millisecond, 100*time.Millisecond
+		c.ResponseTimeout, c.StreamTimeout = time.Second, time.Second
 	})
 	const pieces = 10
 	app.then(func(c net.Conn, _ string) bool {
 		_, _ = io.WriteString(c, "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n")
-		tick := time.NewTicker(30 * time.Millisecond)
+		tick := time.NewTicker(130 * time.Millisecond)
 		defer tick.Stop()
 		for range pieces {
 			<-tick.C
@@ -223,8 +223,8 @@ func TestAnUpgradedConnectionIsATunnel(t *testing.T) {
 	app := newApplication(t)
 	fix := newFixture(t)
 	p := fix.newProxy(t, ProxyConfig{
-		Upstream: app.addr, ConnectTimeout: time.Second, ResponseTimeout: 50 * time.Millisecond, StreamTimeout: 50 * time.Millisecond,
-		IdleTimeout: 50 * time.Millisecond, UpstreamIdle: time.Second, MaxConnections: 10,
+		Upstream: app.addr, ConnectTimeout: time.Second, ResponseTimeout: 500 * time.Millisecond, StreamTimeout: 500 * time.Millisecond,
+		IdleTimeout: 500 * time.Millisecond, UpstreamIdle: time.Second, MaxConnections: 10,
 	})
 	ln := listener(t)
 	served := make(chan error, 1)
@@ -263,7 +263,7 @@ func TestAnUpgradedConnectionIsATunnel(t *testing.T) {
 	if got := app.requests(); len(got) != 1 || got[0] != want {
 		t.Errorf("the application got %q", got)
 	}
-	<-time.After(120 * time.Millisecond) // it outlasts every timeout of ours
+	<-time.After(1200 * time.Millisecond) // it outlasts every timeout of ours
 	w.send("still there?\n")
 	if got, err := w.br.ReadString('\n'); got != "STILL THERE?\n" {
 		t.Errorf("got %q, %v", got, err)

@@ -22,6 +22,7 @@ type Batch struct {
 	Flagged   []evidence.Sighting // of names at or below the threshold; those Exempt are what never-block saved
 	Decisions []policy.Decision
 	Compared  []Compared // Sightings are those since the last Commit
+	Alerts    []Alert
 }
 
 // Counters that the ledger itself adds to a Batch's Counts: how many flagged sightings it kept, and how many it left
@@ -36,7 +37,7 @@ type statements struct {
 	putRow, putRows, dropRow, addCount           *sql.Stmt
 	addFlagged, trimFlagged, addSaved, trimSaved *sql.Stmt
 	addDecision, putHit, dropHit                 *sql.Stmt
-	addCompared, trimCompared                    *sql.Stmt
+	addCompared, trimCompared, addAlert          *sql.Stmt
 	addLink                                      *sql.Stmt
 }
 
@@ -69,6 +70,7 @@ func (l *Ledger) prepare(ctx context.Context) error {
 			ON CONFLICT (live, candidate, domain) DO UPDATE SET first = min(first, excluded.first), last = max(last, excluded.last),
 			sightings = sightings + excluded.sightings, live_score = excluded.live_score, live_tail = excluded.live_tail,
 			candidate_score = excluded.candidate_score, candidate_tail = excluded.candidate_tail`),
+		addAlert:     prepare(`INSERT INTO alerts (time, kind, text) VALUES (?, ?, ?)`),
 		trimCompared: prepare(`DELETE FROM compared WHERE rowid IN (SELECT rowid FROM compared ORDER BY last DESC LIMIT -1 OFFSET ?)`),
 	}
 	if err := errors.Join(errs...); err != nil {
@@ -88,7 +90,7 @@ func putRows(n int) string {
 // Commit writes a batch in one transaction: after nil all of it is durable, after an error nothing of it is there, and
 // the same batch may be committed again. Counts are added to the hour's. A batch without parts costs nothing.
 func (l *Ledger) Commit(ctx context.Context, b Batch) error {
-	if len(b.Counts)+len(b.Rows)+len(b.Flagged)+len(b.Decisions)+len(b.Compared) == 0 {
+	if len(b.Counts)+len(b.Rows)+len(b.Flagged)+len(b.Decisions)+len(b.Compared)+len(b.Alerts) == 0 {
 		return nil
 	}
 	if b.Hour.IsZero() && len(b.Counts)+len(b.Flagged) > 0 {
@@ -114,6 +116,9 @@ func (l *Ledger) Commit(ctx context.Context, b Batch) error {
 		}
 		if err := c.decisions(b.Decisions); err != nil {
 			return fmt.Errorf("decisions: %w", err)
+		}
+		if err := c.alerts(b.Alerts); err != nil {
+			return fmt.Errorf("alerts: %w", err)
 		}
 		return nil
 	})

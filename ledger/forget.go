@@ -32,6 +32,7 @@ type Forgotten struct {
 	Flagged     int          `json:"flagged"`     // sightings, with their examples
 	Evidence    int          `json:"evidence"`    // rows: the client's own, and those that name it as a witness
 	Generations int          `json:"generations"` // lists that held its address
+	Alerts      int          `json:"alerts"`      // that named it
 }
 
 // Found says whether there was something to erase.
@@ -59,6 +60,7 @@ func (l *Ledger) Forget(ctx context.Context, client netip.Prefix, who string, no
 		func() error { return l.forgetFlagged(ctx, &f, []netip.Prefix{client, hashed}) },
 		func() error { return l.forgetEvidence(ctx, &f) },
 		func() error { return l.forgetGenerations(ctx, &f) },
+		func() error { return l.forgetAlerts(ctx, &f) },
 	} {
 		if err := step(); err != nil {
 			return f, err
@@ -85,8 +87,8 @@ func (l *Ledger) notInASet(ctx context.Context, client netip.Prefix) error {
 	}
 	for _, g := range latest {
 		if g.Outcome != waf.Shadow && (slices.Contains(g.After, client.String()) || slices.Contains(g.Before, client.String()) && g.Outcome == waf.Planned) {
-			return fmt.Errorf("%s: %w (generation %d): run `referee waf unblock %s`, and forget it once `referee waf show` does not list it any more",
-				client, ErrBlocked, g.ID, client)
+			return fmt.Errorf("%s: %w (generation %d): run `referee waf unblock %s`, and forget it once `referee waf why %s` finds it in no set any more",
+				client, ErrBlocked, g.ID, client, client)
 		}
 	}
 	return nil

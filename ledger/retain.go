@@ -24,7 +24,7 @@ const (
 // Config is how long the ledger keeps what, and how.
 type Config struct {
 	Retain     time.Duration `yaml:"retain" default:"720h" help:"how long hours, flagged requests and saved names are kept; older hours are added up to days"`
-	RetainDays time.Duration `yaml:"retain-days" default:"8760h" help:"how long days, decisions, orders and the WAF sets' generations are kept; what still stands is kept longer"`
+	RetainDays time.Duration `yaml:"retain-days" default:"8760h" help:"how long days, decisions, orders, alerts and the WAF sets' generations are kept; what still stands is kept longer"`
 	MaxSize    int           `yaml:"max-size" default:"1024" help:"MiB that the ledger may fill: above that the oldest go early; in memory it is 64 at most"`
 	Clients    string        `yaml:"clients" default:"truncated" enum:"full,truncated,keyed-hash" help:"how a client's address is kept once its hit has expired: full, as its network (/24, /48), or as a keyed hash that only tells whether two are the same"`
 }
@@ -237,6 +237,7 @@ func (m *maintenance) expire() (bool, error) {
 		{`DELETE FROM flagged WHERE id IN (SELECT id FROM flagged WHERE time < ? LIMIT ?)`, hours},
 		{`DELETE FROM saved WHERE domain IN (SELECT domain FROM saved WHERE last < ? LIMIT ?)`, hours},
 		{`DELETE FROM compared WHERE rowid IN (SELECT rowid FROM compared WHERE last < ? LIMIT ?)`, hours},
+		{`DELETE FROM alerts WHERE id IN (SELECT id FROM alerts WHERE time < ? LIMIT ?)`, days},
 		{`DELETE FROM days WHERE (day, counter) IN (SELECT day, counter FROM days WHERE day < ? LIMIT ?)`, days / int64(time.Second)},
 	} {
 		if changed, err := m.exec(q.query, q.than, stepRows); changed || err != nil {

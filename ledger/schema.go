@@ -193,6 +193,16 @@ var migrations = [...]string{
 		who    TEXT NOT NULL
 	) STRICT, WITHOUT ROWID;
 	`,
+	// What the owner was told.
+	`
+	CREATE TABLE alerts (
+		id   INTEGER PRIMARY KEY,
+		time INTEGER NOT NULL,
+		kind TEXT NOT NULL,
+		text TEXT NOT NULL
+	) STRICT;
+	CREATE INDEX alerts_by_time ON alerts (time);
+	`,
 }
 
 const version = len(migrations)

@@ -253,6 +253,7 @@ func TestAForgottenClientIsInNoFileAndTheRestStillVerifies(t *testing.T) {
 	commitTo(t, l, Batch{
 		Hour: noon, Rows: state.Changes(), Flagged: []evidence.Sighting{seen, sighting("kq3v9z.com", "198.51.100.7", noon)},
 		Decisions: []policy.Decision{{Time: noon, Action: policy.Block, Hit: hit, Why: "w"}, decide(policy.Block, noon, nameHit("kq3v9z.com", 1, noon))},
+		Alerts:    []Alert{{noon, "held", "AWS refuses " + client.String()}, {noon, "held", "AWS refuses 203.0.113.9/32"}},
 	})
 	g := propose(t, l, generation(waf.SetIPv4, nil, []string{client.String(), "198.51.100.7/32"}))
 	_, err = l.Forget(ctx, client, "alice", noon)
@@ -273,7 +274,7 @@ func TestAForgottenClientIsInNoFileAndTheRestStillVerifies(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	diff(t, "forgotten", got, Forgotten{Client: client, Decisions: 1, Orders: 1, Flagged: 1, Evidence: 4, Generations: 2})
+	diff(t, "forgotten", got, Forgotten{Client: client, Decisions: 1, Orders: 1, Flagged: 1, Evidence: 4, Generations: 2, Alerts: 1})
 	if v := whole(t, l, head); v.Forgotten != 2 {
 		t.Errorf("%+v", v)
 	}

@@ -20,6 +20,7 @@ const (
 	examples     = 3
 	maxParts     = 6
 	maxOrders    = 200
+	maxAlerts    = 200
 	maxSpared    = 500
 )
 
@@ -68,6 +69,13 @@ type Trouble struct {
 	Since time.Time `json:"since"`
 	Class string    `json:"class"`
 	Error string    `json:"error"`
+}
+
+// Alert is one that the owner was told.
+type Alert struct {
+	Time time.Time `json:"time"`
+	Kind string    `json:"kind"` // attack, held, approval, breaker, saved, drift, ledger, model, aws, test
+	Text string    `json:"text"` // its first line
 }
 
 // details adds to hits what a person asks next: why the model thinks so, who sent it, and what was said of it.
@@ -124,9 +132,9 @@ func (h *Hit) exampled(ctx context.Context, l *ledger.Ledger, key string) error 
 	return nil
 }
 
-// done is what sessions spared and what the owner ordered within the period.
+// done is what sessions spared, what the owner ordered and what he was told within the period.
 func (r *Report) done(ctx context.Context, l *ledger.Ledger, decisions []policy.Decision, since time.Time) error {
-	r.Spared, r.Orders, r.Troubles = []Spared{}, []Order{}, []Trouble{}
+	r.Spared, r.Orders, r.Troubles, r.Alerts = []Spared{}, []Order{}, []Trouble{}, []Alert{}
 	for _, d := range decisions {
 		if d.Action == policy.Spare && d.Hit.Kind == policy.KindClient && !d.Time.Before(since) && len(r.Spared) < maxSpared {
 			r.Spared = append(r.Spared, Spared{Client: d.Hit.Client.String(), Time: seconds(d.Time), Why: d.Why})
@@ -144,5 +152,9 @@ func (r *Report) done(ctx context.Context, l *ledger.Ledger, decisions []policy.
 		values, _ = cut(values, maxSample)
 		r.Orders = append(r.Orders, Order{ID: o.ID, Time: seconds(o.Time), Verb: string(o.Verb), Values: values, Until: o.Until, Why: o.Why})
 	}
-	return nil
+	alerts, err := l.Alerts(ctx, since, maxAlerts)
+	for _, a := range alerts {
+		r.Alerts = append(r.Alerts, Alert{seconds(a.Time), a.Kind, a.Text})
+	}
+	return err
 }

@@ -138,9 +138,13 @@ func sample() *Report {
 				Sightings: 40, Last: ago(hour),
 			},
 		}},
-		Series:   sampleSeries(),
-		Spared:   []Spared{{Client: "198.51.100.99/32", Time: ago(9 * hour), Why: "spared: a verified session spoke for it 3 min ago"}},
-		Orders:   []Order{{ID: 7, Time: ago(20 * hour), Verb: "unblock", Values: []string{"wzfqxnbl.net"}, Until: ago(0), Why: "a partner"}},
+		Series: sampleSeries(),
+		Spared: []Spared{{Client: "198.51.100.99/32", Time: ago(9 * hour), Why: "spared: a verified session spoke for it 3 min ago"}},
+		Orders: []Order{{ID: 7, Time: ago(20 * hour), Verb: "unblock", Values: []string{"wzfqxnbl.net"}, Until: ago(0), Why: "a partner"}},
+		Alerts: []Alert{
+			{ago(hour), "breaker", "the set of names is left alone: AccessDeniedException"},
+			{ago(5 * hour), "attack", "attack: 2 names and 1 client are new hits, 3 are active now (shadow mode: nothing is blocked)"},
+		},
 		Troubles: []Trouble{{Set: "names", Since: ago(hour), Class: "denied", Error: "AccessDeniedException: wafv2:UpdateRegexPatternSet"}},
 		Generations: []Generation{
 			{

@@ -68,7 +68,7 @@ func quiet() *Report {
 		Sets: []Set{}, Generations: []Generation{}, Labels: Labels{List: []Label{}}, Candidates: []Comparison{},
 		Ready: Readiness{Checks: []Check{}}, WhatIf: WhatIf{Rows: []Row{}}, Attacks: Attacks{List: []Attack{}}, Near: Near{List: []NearMiss{}},
 		Series: Series{Step: 1, Points: []Point{}, Tails: []TailBin{}, Names: []Top{}, Networks: []Top{}, Capacity: []Capacity{}},
-		Spared: []Spared{}, Orders: []Order{}, Troubles: []Trouble{},
+		Spared: []Spared{}, Orders: []Order{}, Troubles: []Trouble{}, Alerts: []Alert{},
 	}
 }
 
@@ -96,6 +96,7 @@ func hostile() *Report {
 	r.Near.List[1].Name, r.Near.List[1].Rule, r.Near.List[1].Why = evil, evil, evil
 	r.Spared[0].Why, r.Series.Names[0].What = evil, evil
 	r.Orders[0] = Order{Time: noon, Verb: evil, Values: []string{evil}, Why: evil}
+	r.Alerts[0] = Alert{Time: noon, Kind: evil, Text: evil}
 	r.Troubles[0] = Trouble{Set: evil, Since: noon, Class: evil, Error: evil}
 	c := &r.Candidates[0]
 	c.Live, c.Candidate, c.New.List[0].Name, c.Lost.List[0].Name = evil, evil, evil, evil

@@ -44,6 +44,7 @@ type Report struct {
 	Spared      []Spared     `json:"spared"`      // clients that a verified session spoke for; the newest first, at most 500
 	Orders      []Order      `json:"orders"`      // what the owner ordered; the newest first, at most 200
 	Troubles    []Trouble    `json:"troubles"`    // sets that are left alone now
+	Alerts      []Alert      `json:"alerts"`      // what the owner was told; the newest first, at most 200
 	Candidates  []Comparison `json:"candidates"`  // what candidate models would have done; the newest first, at most 5
 }
 

@@ -14,6 +14,7 @@ import (
 
 	"referee/alert"
 	"referee/features"
+	"referee/ledger"
 	"referee/policy"
 	"referee/waf"
 )
@@ -64,7 +65,7 @@ func (s *Sidecar) raiseAttack(decisions []policy.Decision, active int) {
 		least *= 10
 	}
 	var b strings.Builder
-	fmt.Fprintf(&b, "attack: %d names and %d clients are new hits, %d are active now", count[policy.KindName], count[policy.KindClient], active)
+	fmt.Fprintf(&b, "attack: %s and %s are new hits, %d are active now", counted(count[policy.KindName], "name"), counted(count[policy.KindClient], "client"), active)
 	if s.config.Mode != waf.ModeEnforce {
 		b.WriteString(" (shadow mode: nothing is blocked)")
 	}
@@ -74,6 +75,13 @@ func (s *Sidecar) raiseAttack(decisions []policy.Decision, active int) {
 	}
 	b.WriteString("`referee report` shows all; `referee waf unblock ENTRY` takes one out")
 	s.alerts.Raise(alert.Alert{Kind: alert.Attack, Key: fmt.Sprintf("%d or more hits", least), Text: b.String()})
+}
+
+func counted(n int, noun string) string {
+	if n == 1 {
+		return "1 " + noun
+	}
+	return fmt.Sprintf("%d %ss", n, noun)
 }
 
 // raiseSaved tells that the owner's own hosts would have been flagged, if never-block did not know them.
@@ -106,6 +114,17 @@ func (s *Sidecar) raiseSaved(requests uint64) {
 func (s *Sidecar) ReloadRefused(err error) {
 	s.log.Error("reload refused, the old configuration stays", "error", err)
 	s.alerts.Raise(alert.Alert{Kind: alert.Model, Key: "reload", Text: "reload refused, the old configuration and model stay: " + err.Error()})
+}
+
+// told is what the owner was told since the last call, for the ledger. What stands behind the first line can name clients, whose
+// addresses the ledger keeps no longer than it must.
+func (s *Sidecar) told() []ledger.Alert {
+	var out []ledger.Alert
+	for _, m := range s.alerts.Told() {
+		first, _, _ := strings.Cut(m.Text, "\n")
+		out = append(out, ledger.Alert{Time: m.Time, Kind: string(m.Kind), Text: first})
+	}
+	return out
 }
 
 // deliver sends alerts until ctx ends. What could not be sent is on the log, and is no reason to call an end a failure.

@@ -10,6 +10,7 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"time"
 )
 
 // told is a webhook, and what it was told.
@@ -68,7 +69,12 @@ func TestTheOwnerIsToldOfAnAttackOnce(t *testing.T) {
 			response.Body.Close()
 		}
 	}
-	webhook.waitFor(t, "attack: 1 names and 0 clients are new hits", "name:hvijsn1y3mlu012cnec114yq312.com", "shadow mode: nothing is blocked", "(shadow)")
+	webhook.waitFor(t, "attack: 1 name and 0 clients are new hits", "name:hvijsn1y3mlu012cnec114yq312.com", "shadow mode: nothing is blocked", "(shadow)")
+	waitFor(t, "the ledger keeps the first line", func() bool {
+		kept, err := s.ledger.Alerts(t.Context(), time.Time{}, 0)
+		return err == nil && len(kept) == 1 && kept[0].Kind == "attack" &&
+			strings.HasPrefix(kept[0].Text, "attack: 1 name and 0 clients are new hits") && !strings.Contains(kept[0].Text, "hvijsn")
+	})
 	if n := strings.Count(webhook.all(), "attack:"); n != 1 {
 		t.Errorf("told %d times:\n%s", n, webhook.all())
 	}

@@ -206,6 +206,7 @@ func (k *keeper) batch() *ledger.Batch {
 		Counts:    counts,
 		Decisions: decisions,
 		Compared:  k.compared.take(counts),
+		Alerts:    k.s.told(),
 	}
 	k.metrics.leftOut.Add(float64(k.leftOut))
 	if k.leftOut > 0 {

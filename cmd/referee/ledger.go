@@ -206,8 +206,8 @@ func (f *ledgerForgetCommand) Run(ctx context.Context, std *streams, c *ledgerCo
 	if f.Format == "json" {
 		return writeJSON(std.out, erased)
 	}
-	fmt.Fprintf(std.out, "%s is forgotten: erased from %d decisions, %d orders, %d flagged sightings, %d rows of evidence, %d generations\n",
-		client, erased.Decisions, erased.Orders, erased.Flagged, erased.Evidence, erased.Generations)
+	fmt.Fprintf(std.out, "%s is forgotten: erased from %d decisions, %d orders, %d flagged sightings, %d rows of evidence, %d generations, %d alerts\n",
+		client, erased.Decisions, erased.Orders, erased.Flagged, erased.Evidence, erased.Generations, erased.Alerts)
 	return nil
 }
 
