@@ -15,7 +15,7 @@ DEV_SETS := benign_stable_multi_year benign_tail_com_net_org benign_tail_fr_2017
   hard_shortener_vanity dga_known_families_unseen dga_unseen_families
 DEV_LISTS = $(foreach set,$(DEV_SETS),--set $(set)=$(CORPUS)/dev/$(set).tsv.gz)
 
-.PHONY: help run build test race lint format bench bench-lists model evaluate folds compare never-block test-caddy soak soak-ingress soak-ledger slow simulate replay bench-ingress bench-scan bench-scan-memory clean
+.PHONY: help run build test race lint format bench bench-lists model evaluate folds compare never-block test-caddy check-examples soak soak-ingress soak-ledger slow simulate replay bench-ingress bench-scan bench-scan-memory clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## /{printf "  make %-18s %s\n", $$1, $$2}' Makefile
@@ -76,6 +76,9 @@ never-block: build ## make the filter of popular names from the list of CORPUS
 test-caddy: ## the Caddy example with a real Caddy, which go install builds into bin/ (some minutes the first time)
 	GOBIN=$(CURDIR)/$(BIN) $(GO) install github.com/caddyserver/caddy/v2/cmd/caddy@v2.10.2
 	PATH=$(CURDIR)/$(BIN):$$PATH $(GO) test ./deploy/examples -run Caddy -count=1 -v
+
+check-examples: ## the examples of Envoy against the definition of its API (a minute the first time)
+	$(GO) test -C tools/examples -count=1 -v .
 
 soak: soak-ingress ## thirty days of the WAF updater in compressed time, with faults, kills and other writers (two minutes), and soak-ingress
 	$(GO) test ./waf -run TestSoak -soak.days=30 -count=1 -v

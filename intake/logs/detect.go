@@ -10,6 +10,7 @@ var ErrUnknown = errors.New("in no format that is known (combined, JSON, CloudFr
 
 // Of returns the format of one line, as far as one line tells: it never says List.
 func Of(line []byte) (Format, bool) {
+	line = unwrapped(line)
 	switch {
 	case len(line) == 0:
 	case line[0] == '{':

@@ -96,7 +96,7 @@ func TestALinkIsFollowedThroughTheRotationOfItsTarget(t *testing.T) {
 			t.Fatal(err)
 		}
 		log.names("deltafour")
-		next.names("epsilonfive")
+		next.append("2026-11-23T02:59:59.123456789Z stdout F " + jsonOf("epsilonfive") + "\n")
 		r.after(time.Second, "alphaone", "betatwo", "gammathree", "deltafour", "epsilonfive")
 	}, link)
 }

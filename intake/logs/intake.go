@@ -245,7 +245,8 @@ func (r *reader) format(line []byte) Format {
 		return WAF
 	case r.in.cfg.Format != "" && r.in.cfg.Format != "auto":
 		return Format(r.in.cfg.Format)
-	case len(line) > 0 && line[0] == '{':
+	}
+	if line = unwrapped(line); len(line) > 0 && line[0] == '{' {
 		f, _ := Of(line)
 		return f
 	}

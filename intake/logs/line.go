@@ -5,6 +5,7 @@
 package logs
 
 import (
+	"bytes"
 	"errors"
 	"net/netip"
 )
@@ -96,9 +97,9 @@ func (p *Parser) Parse(line []byte, out *Line) (bool, error) {
 	p.cursor.buf = p.cursor.buf[:0]
 	switch p.format {
 	case Combined:
-		return done(p.combined(line, out))
+		return done(p.combined(unwrapped(line), out))
 	case JSON:
-		return done(p.json(line, out))
+		return done(p.json(unwrapped(line), out))
 	case WAF:
 		return done(p.waf(line, out))
 	case CloudFront:
@@ -114,6 +115,22 @@ func (p *Parser) Parse(line []byte, out *Line) (bool, error) {
 		out.Referer = line
 	}
 	return true, nil
+}
+
+// unwrapped is what a container wrote, where the kubelet keeps it behind a time, the stream and the tag F: the format of the
+// Container Runtime Interface (kubernetes/design-proposals-archive, node/kubelet-cri-logging.md). A line of more than 16 KiB
+// comes in parts, tagged P: each stays as it is, and is no line.
+func unwrapped(line []byte) []byte {
+	if len(line) < 20 || line[4] != '-' || line[10] != 'T' {
+		return line
+	}
+	_, rest, _ := bytes.Cut(line[:min(len(line), 64)], space)
+	for _, stream := range []string{"stdout F ", "stderr F "} {
+		if bytes.HasPrefix(rest, []byte(stream)) {
+			return line[bytes.IndexByte(line, ' ')+1+len(stream):]
+		}
+	}
+	return line
 }
 
 func done(err error) (bool, error) { return err == nil, err }

@@ -102,6 +102,25 @@ func TestJSONLinesOfNginxHAProxyCaddyAndTraefikAreRead(t *testing.T) {
 	f(`{"a":`+strings.Repeat("[", 100_000), "not a JSON object")
 }
 
+func TestLinesOfContainersAreReadBehindWhatTheKubeletPutsBeforeThem(t *testing.T) {
+	const cri, at = "2026-11-23T03:12:41.123456789+01:00 ", "2026-11-23T02:12:41"
+	combined := at + "|203.0.113.7||https://kq3v9z.com/x||/a?b=c|Mozilla/5.0 (X11)|false false"
+	f := func(f Format, line, want string) {
+		t.Helper()
+		if got, _ := Detect([]byte(line + "\n")); want == combined && got != f {
+			t.Errorf("%q was taken for %q", line, got)
+		}
+		parses(t, NewParser(f, nil), line, want)
+	}
+	f(Combined, cri+"stdout F "+combinedLine, combined)
+	f(Combined, cri+"stderr F "+combinedLine, combined)
+	f(Combined, "2026-11-23T02:12:41Z stdout F "+combinedLine, combined)
+	f(JSON, cri+`stdout F {"referer":"https://kq3v9z.com/","remote_addr":"203.0.113.7"}`, "|203.0.113.7||https://kq3v9z.com/||||false false")
+	f(JSON, cri+`stdout P {"referer":"https://kq3v9z.com/","remote_addr":"203.0.113.7"}`, "not a JSON object") // a part
+	f(JSON, cri+`stdout F`, "not a JSON object")
+	f(JSON, cri+`stdout F `, "not a JSON object")
+}
+
 func TestFieldsOfJSONLinesCanBeNamed(t *testing.T) {
 	names := NewNames(Fields{Referer: []string{"http.ref", "ref.dotted"}, Client: []string{"src"}})
 	f := func(line, want string) { t.Helper(); parses(t, NewParser(JSON, names), line, want) }
