@@ -77,7 +77,7 @@ test-caddy: ## the Caddy example with a real Caddy, which go install builds into
 	GOBIN=$(CURDIR)/$(BIN) $(GO) install github.com/caddyserver/caddy/v2/cmd/caddy@v2.10.2
 	PATH=$(CURDIR)/$(BIN):$$PATH $(GO) test ./deploy/examples -run Caddy -count=1 -v
 
-check-examples: ## the examples of Envoy against the definition of its API (a minute the first time)
+check-examples: ## the examples of Envoy, Istio, Gateway API and ingress-nginx against the definitions of their APIs (some minutes the first time)
 	$(GO) test -C tools/examples -count=1 -v .
 
 soak: soak-ingress ## thirty days of the WAF updater in compressed time, with faults, kills and other writers (two minutes), and soak-ingress

@@ -147,6 +147,11 @@ func TestWhatMakesTheOtherExamplesFailOpenIsThere(t *testing.T) {
 	f("istio/istio.yaml", 1, "referee.referee.svc.cluster.local", "spec", "host")
 	f("istio/istio.yaml", 1, 256, "spec", "trafficPolicy", "connectionPool", "http", "http2MaxRequests")
 	f("istio/istio.yaml", 2, "CUSTOM", "spec", "action")
+	provider := []any{"extensionProviders", 0, "envoyExtAuthzHttp"}
+	f("istio/mesh.yaml", 0, true, under(provider, "failOpen")...)
+	f("istio/mesh.yaml", 0, "0.05s", under(provider, "timeout")...)
+	f("istio/mesh.yaml", 0, "/v1/check", under(provider, "pathPrefix")...)
+	f("istio/mesh.yaml", 0, "[referer user-agent x-forwarded-for]", under(provider, "includeRequestHeadersInCheck")...)
 	f("gateway-api/httproute.yaml", 0, "RequestMirror", "spec", "rules", 0, "filters", 0, "type")
 	f("gateway-api/httproute.yaml", 0, 8614, "spec", "rules", 0, "filters", 0, "requestMirror", "backendRef", "port")
 	f("gateway-api/httproute.yaml", 1, 8614, "spec", "ports", 0, "port")
