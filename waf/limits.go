@@ -109,7 +109,7 @@ func (r *run) adds(ctx context.Context) (Policy, error) {
 	if g := r.last[r.kind]; g.Outcome == Planned && r.plan.Time.Sub(g.Time) < time.Hour {
 		added -= g.Adds
 	}
-	return MostAdds(r.cfg.MaxAdds-added, fmt.Sprintf("waf.max-adds: %d additions in an hour", r.cfg.MaxAdds)), nil
+	return MostAdds(r.cfg.MaxAdds-added, fmt.Sprintf("waf.max-adds: %d added in an hour", r.cfg.MaxAdds)), nil
 }
 
 // follow does what a tick leaves to do: it asks for approval, tells what was held, and marks what was carried out.
@@ -138,7 +138,7 @@ func (u *Updater) follow(ctx context.Context, plan Plan, standing Standing, now 
 	u.metrics.held.WithLabelValues("approval").Set(map[bool]float64{true: 1}[approval > 0])
 	u.metrics.held.WithLabelValues("max-adds").Set(map[bool]float64{true: 1}[limited > 0])
 	if limited > 0 {
-		u.raise(AboutHeld, "max-adds", fmt.Sprintf("waf.max-adds: %d additions in an hour are reached; the rest waits, the highest ranks first."+
+		u.raise(AboutHeld, "max-adds", fmt.Sprintf("waf.max-adds: %d added in an hour, which is the most; the rest waits, the highest ranks first."+
 			" `referee waf plan` shows it", u.cfg.MaxAdds))
 	} else {
 		u.clear(AboutHeld, "max-adds")

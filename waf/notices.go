@@ -56,7 +56,7 @@ const linesShown = 40
 // requestText is an approval request in words.
 func requestText(o Order) string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "%d entries wait for your approval. To let them in: referee waf approve %d\n", len(o.Entries), o.ID)
+	fmt.Fprintf(&b, "Waiting for your approval: %d. To let all in: referee waf approve %d\n", len(o.Entries), o.ID)
 	for i, e := range o.Entries {
 		if i == linesShown {
 			fmt.Fprintf(&b, "… and %d more: referee waf plan\n", len(o.Entries)-i)

@@ -46,17 +46,17 @@ func (c *labelCommand) Validate() error {
 	listing := c.List || c.History
 	switch {
 	case listing && (c.Name != "" || c.Remove || c.Reason != ""), c.List && c.History:
-		return errors.New("label: --list and --history print alone; leave out the rest")
+		return errors.New("--list and --history print alone; leave out the rest")
 	case listing:
 		return nil
 	case c.Name == "":
-		return errors.New("label: name what to label: referee label kq3v9z.com benign, or see --list")
+		return errors.New("name what to label: referee label kq3v9z.com benign, or see --list")
 	case c.Remove && c.Says != "":
-		return errors.New("label: --remove takes back whatever was said; leave out the label")
+		return errors.New("--remove takes back whatever was said; leave out the label")
 	case !c.Remove && c.Says != string(policy.SaysDGA) && c.Says != string(policy.SaysBenign):
-		return fmt.Errorf("label: %q is no label: say dga or benign", c.Says)
+		return fmt.Errorf("%q is no label: say dga or benign", c.Says)
 	case len(c.Reason) > maxReason:
-		return fmt.Errorf("label: the reason has %d bytes; %d are kept at most", len(c.Reason), maxReason)
+		return fmt.Errorf("the reason has %d bytes; %d are kept at most", len(c.Reason), maxReason)
 	}
 	return nil
 }
@@ -107,8 +107,9 @@ func (c *labelCommand) effect(rules *policy.Policy, l policy.Label) string {
 	if e := rules.NeverBlocks(l.Name); e != policy.NotExempt {
 		return fmt.Sprintf("%s is labelled dga, and will not be blocked: %s, and never-block wins (%s)", l.Name, e.Words(), exemptBy(e))
 	}
-	return fmt.Sprintf("%s is flagged whatever its score; it is blocked once %d requests from %d networks brought it from now on",
-		l.Name, c.Policy.Name.MinSightings, c.Policy.Name.MinNetworks)
+	return fmt.Sprintf("%s is flagged whatever its score; it is blocked once %s from %s brought it. "+
+		"Earlier ones count too where they are remembered: where its benign tail was at most evidence.interest", l.Name,
+		counted(c.Policy.Name.MinSightings, "request", "requests"), counted(c.Policy.Name.MinNetworks, "network", "networks"))
 }
 
 // exemptBy is the key of the configuration that exempts a name.

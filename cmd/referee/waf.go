@@ -176,6 +176,16 @@ func writeJSON(w io.Writer, v any) error {
 	return encoder.Encode(v)
 }
 
+// counted is a number with its noun.
+func counted[T int | uint64](n T, one, many string) string {
+	if n == 1 {
+		return "1 " + one
+	}
+	return fmt.Sprintf("%d %s", n, many)
+}
+
+func entries(n int) string { return counted(n, "entry", "entries") }
+
 func at(t time.Time) string { return t.UTC().Format("2006-01-02 15:04 UTC") }
 
 // reading opens the ledger for a command that changes nothing.

@@ -42,7 +42,7 @@ func (i *wafInitCommand) Run(ctx context.Context, std *streams, c *wafCommand) e
 	if fail != nil {
 		return fail
 	}
-	fmt.Fprintf(std.err, "%d sets made, %d were there.\n", len(made.Names)+2-made.Existed, made.Existed)
+	fmt.Fprintf(std.err, "Sets: %d made, %d there already.\n", len(made.Names)+2-made.Existed, made.Existed)
 	if made.Capacity > 0 {
 		fmt.Fprintf(std.err, "The rules take %d WCU of the web ACL's 5,000 (1,500 are in its base price).\n", made.Capacity)
 	}

@@ -83,7 +83,7 @@ func (a *wafApproveCommand) Run(ctx context.Context, std *streams, c *wafCommand
 		return fmt.Errorf("nothing waits for approval under %d: there is %s", a.ID, strings.Join(ids, ", "))
 	}
 	return c.order(ctx, std, waf.Order{Verb: waf.OrderApprove, Of: a.ID, Until: requests[at].Until},
-		fmt.Sprintf("%d entries may come in", len(requests[at].Entries)))
+		entries(len(requests[at].Entries))+" may come in")
 }
 
 type wafRollbackCommand struct {

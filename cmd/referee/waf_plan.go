@@ -69,7 +69,7 @@ func writePlan(w io.Writer, plan waf.Plan) {
 		}
 		for i, e := range c.Waiting {
 			if i == 10 {
-				fmt.Fprintf(w, "  … %d more wait: the set is full of higher ranks\n", len(c.Waiting)-i)
+				fmt.Fprintf(w, "  … %d more: the set is full of higher ranks\n", len(c.Waiting)-i)
 				break
 			}
 			fmt.Fprintf(w, "  … %-40s waits: the set is full of higher ranks (its own is %.1f)\n", e.Value, e.Rank)
@@ -93,7 +93,7 @@ func writePlan(w io.Writer, plan waf.Plan) {
 		fmt.Fprintln(w, "Nothing to change: the sets are as they should be.")
 		return
 	}
-	fmt.Fprintf(w, "Plan: %d to add, %d to remove; %d wait for room, %d are postponed, %d left out.\n", n.add, n.remove, n.waiting, n.postponed, n.dropped)
+	fmt.Fprintf(w, "Plan: %d to add, %d to remove; %d waiting for room, %d postponed, %d left out.\n", n.add, n.remove, n.waiting, n.postponed, n.dropped)
 }
 
 type wafSyncCommand struct {

@@ -34,7 +34,7 @@ type status struct {
 type setStatus struct {
 	Set        waf.SetKind     `json:"set"`
 	Configured bool            `json:"configured"`
-	Entries    int             `json:"entries"`
+	Entries    int             `json:"entries"` // in it; where no set is configured, that would be
 	Items      int             `json:"items"`
 	Room       int             `json:"room"`
 	Waiting    int             `json:"waiting"`
@@ -83,6 +83,9 @@ func (s *wafStatusCommand) Run(ctx context.Context, std *streams, c *wafCommand)
 // statusOf compares what AWS holds with what the newest generation says.
 func statusOf(c waf.Changes, current waf.State, latest []waf.Generation) setStatus {
 	s := setStatus{Set: c.Set, Configured: current.Sets > 0, Entries: c.Present, Items: len(c.Before), Room: c.Room, Waiting: len(c.Waiting)}
+	if !s.Configured {
+		s.Entries = len(c.Entries)
+	}
 	at := slices.IndexFunc(latest, func(g waf.Generation) bool { return g.Set == c.Set })
 	if at < 0 {
 		s.Unknown = c.Before
@@ -113,7 +116,7 @@ func (s status) write(w io.Writer) {
 		fmt.Fprintf(w, "HELD   %s since %s%s: `referee waf resume` ends it\n", s.Held.Verb, at(s.Held.Time), inBrackets(s.Held.Why))
 	}
 	for _, o := range s.Requests {
-		fmt.Fprintf(w, "WAITS  %d entries for approval since %s: referee waf approve %d\n", len(o.Entries), at(o.Time), o.ID)
+		fmt.Fprintf(w, "WAITS  %s for approval since %s: referee waf approve %d\n", entries(len(o.Entries)), at(o.Time), o.ID)
 	}
 	for kind, t := range s.Troubles {
 		if t.Class == waf.ClassHeld {
@@ -127,10 +130,10 @@ func (s status) write(w io.Writer) {
 	}
 	for _, set := range s.Sets {
 		if !set.Configured {
-			fmt.Fprintf(w, "%-15s no set is configured; %d entries would be in it\n", setName(set.Set), set.Entries)
+			fmt.Fprintf(w, "%-15s no set is configured; %s would be in it\n", setName(set.Set), entries(set.Entries))
 			continue
 		}
-		fmt.Fprintf(w, "%-15s %d entries, %d of %d places, %d wait", setName(set.Set), set.Entries, set.Items, set.Room, set.Waiting)
+		fmt.Fprintf(w, "%-15s %s, %d of %d places, %d waiting", setName(set.Set), entries(set.Entries), set.Items, set.Room, set.Waiting)
 		if set.Last == nil {
 			fmt.Fprintln(w, "; the ledger knows of no generation")
 		} else {
@@ -222,7 +225,7 @@ func (h *wafHistoryCommand) Run(ctx context.Context, std *streams, c *wafCommand
 	for _, o := range orders {
 		text := fmt.Sprintf("order      %-5d %s %s", o.ID, o.Verb, strings.Join(o.Values, " "))
 		if len(o.Entries) > 0 {
-			text += fmt.Sprintf(" %d entries", len(o.Entries))
+			text += " " + entries(len(o.Entries))
 		}
 		lines = append(lines, line{o.Time, text + inBrackets(o.Why)})
 	}

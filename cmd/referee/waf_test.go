@@ -12,6 +12,8 @@ import (
 
 	"github.com/rogpeppe/go-internal/testscript"
 
+	"referee/classifier"
+	"referee/evidence"
 	"referee/ledger"
 	"referee/policy"
 	"referee/waf/waftest"
@@ -51,13 +53,13 @@ waf:
 	}
 }
 
-// decide puts hits into the ledger of a directory, as the sidecar does: names, and clients as CIDRs.
+// decide puts hits into the ledger of a directory, as the sidecar does: names, each with a sighting, and clients as CIDRs.
 func decide(ts *testscript.TestScript, _ bool, args []string) {
 	ctx := context.Background()
 	l, err := ledger.Open(ctx, ts.MkAbs(args[0]))
 	ts.Check(err)
 	now := time.Now()
-	var batch ledger.Batch
+	batch := ledger.Batch{Hour: now}
 	for i, value := range args[1:] {
 		h := policy.Hit{
 			Kind: policy.KindName, Domain: value, Rank: float64(100 - i), First: now, Last: now, Expires: now.Add(24 * time.Hour),
@@ -65,6 +67,10 @@ func decide(ts *testscript.TestScript, _ bool, args []string) {
 		}
 		if p, err := netip.ParsePrefix(value); err == nil {
 			h.Kind, h.Domain, h.Client = policy.KindClient, "", p
+		} else { // a request whose client's address could not be trusted
+			batch.Flagged = append(batch.Flagged, evidence.Sighting{
+				Time: now.UnixNano(), Result: classifier.Result{Domain: value, Score: 9, Tail: 1e-5},
+			})
 		}
 		batch.Decisions = append(batch.Decisions, policy.Decision{Time: now, Action: policy.Block, Hit: h, Why: h.Reasons[0]})
 	}

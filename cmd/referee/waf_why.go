@@ -171,11 +171,19 @@ func (y *why) write(w io.Writer) {
 		fmt.Fprintf(w, "  %s %s: %s\n", at(d.Time), d.Action, d.Why)
 	}
 	for _, s := range y.Sightings {
-		fmt.Fprintf(w, "  %s seen: %s from %v, score %.3g\n", at(s.Time), s.Name, s.Client, s.Score)
+		fmt.Fprintf(w, "  %s seen: %s from %s, score %.3g\n", at(s.Time), s.Name, s.from(), s.Score)
 	}
 	if len(y.Decisions) == 0 && len(y.Sightings) == 0 {
 		fmt.Fprintln(w, "  no sighting of it is kept, and nothing was decided on it")
 	}
+}
+
+// from is whom it came from, in words: a request whose address could not be trusted, or is kept no more, has no client.
+func (s whySighting) from() string {
+	if !s.Client.IsValid() {
+		return "an unknown client"
+	}
+	return s.Client.String()
 }
 
 func (s whySet) where() string {
