@@ -30,6 +30,7 @@ const (
 //	yes     no      no               is ahead                            –        stays as it is
 //	yes     no      no               is past                           → release  none
 //	yes     no      yes              moves by more than ttl/10         → extend   as the evidence is now, until then
+//	yes     no      yes              moves less, twice the sightings   → extend   as the evidence is now, until then
 //	yes     no      yes              moves less, and is ahead            –        stays as it is
 //	yes     no      yes              moves less, is past, new is ahead → extend   as the evidence is now, until then
 //	yes     no      yes              moves less, both are past         → release  none
@@ -95,7 +96,7 @@ func (d *decider) name(n *evidence.Name) {
 	}
 	old := d.active.name(n.Domain)
 	returns := d.returns(old, func() string { return string(KindName) + ":" + n.Domain })
-	if !d.matters(old, n.Last, d.p.ttl(KindName, returns)) || d.p.Exempts(nameOf(n.Domain)) != NotExempt {
+	if !d.matters(old, n.Last, d.p.ttl(KindName, returns), n.Sightings) || d.p.Exempts(nameOf(n.Domain)) != NotExempt {
 		return
 	}
 	var why string
@@ -153,7 +154,7 @@ func (d *decider) client(c *evidence.Client) {
 	old := d.active.client(c.Prefix)
 	returns := d.returns(old, func() string { return string(KindClient) + ":" + c.Prefix.String() })
 	ttl := d.p.ttl(KindClient, returns)
-	if !d.matters(old, c.Last, ttl) {
+	if !d.matters(old, c.Last, ttl, c.Sightings) {
 		return
 	}
 	items := c.Names.Items()
@@ -166,16 +167,11 @@ func (d *decider) client(c *evidence.Client) {
 			last = max(last, it.Seen)
 		}
 	}
-	if !enough(suspicious) || !d.matters(old, int64(last)*int64(time.Second), ttl) || d.p.ExemptClient(c.Prefix.Addr()) {
+	if !enough(suspicious) || !d.matters(old, int64(last)*int64(time.Second), ttl, c.Sightings) || d.p.ExemptClient(c.Prefix.Addr()) {
 		return
 	}
 	weigh := d.p.weighing(d.st)
-	flagged := make([]evidence.Item, 0, suspicious)
-	for i := range items {
-		if _, flags := weigh(&items[i]); flags {
-			flagged = append(flagged, items[i])
-		}
-	}
+	flagged := flaggedOf(items, weigh)
 	if !enough(len(flagged)) {
 		return
 	}
@@ -191,7 +187,7 @@ func (d *decider) client(c *evidence.Client) {
 		h.Reasons = append(h.Reasons, odds(sum))
 	}
 	switch {
-	case !d.matters(old, h.Last.UnixNano(), ttl):
+	case !d.matters(old, h.Last.UnixNano(), ttl, h.Sightings):
 	case c.Session == 0:
 		d.add(h, old, returns)
 	case old == nil && !d.active.Spared(h, d.now):
@@ -214,16 +210,31 @@ func (p *Policy) mostly(flagged, distinct int) bool {
 	return float64(flagged) > p.cfg.Client.MinShare*float64(distinct)
 }
 
-// matters says whether evidence that was last seen then can make a hit, or make an old one last noticeably longer.
-func (d *decider) matters(old *Hit, last int64, ttl time.Duration) bool {
+// matters says whether evidence of so many sightings that was last seen then can make a hit, or change an old one: make it last
+// noticeably longer, or longer and be twice what it was decided on. Its rank among the others, where a set is full, and what its
+// owner reads of it are those of its last decision.
+func (d *decider) matters(old *Hit, last int64, ttl time.Duration, sightings uint64) bool {
 	expires := time.Unix(0, last).Add(ttl)
 	switch {
 	case !expires.After(d.now):
 		return false
 	case old == nil || !old.Expires.After(d.now):
 		return true
+	case sightings >= 2*old.Sightings && expires.After(old.Expires):
+		return true
 	}
 	return expires.Sub(old.Expires) > time.Duration(extendBy*float64(ttl))
+}
+
+// flaggedOf are those of a client's names that are flagged.
+func flaggedOf(items []evidence.Item, weigh func(*evidence.Item) (float32, bool)) []evidence.Item {
+	flagged := make([]evidence.Item, 0, len(items))
+	for i := range items {
+		if _, flags := weigh(&items[i]); flags {
+			flagged = append(flagged, items[i])
+		}
+	}
+	return flagged
 }
 
 // returns is how often a hit has come back: an active one says so itself.
@@ -263,7 +274,7 @@ func (d *decider) review(h *Hit) {
 		d.decide(Release, *h, exempt)
 	case session != "":
 		d.decide(Spare, *h, session)
-	case d.matters(h, blocked, d.p.ttl(h.Kind, h.Returns)):
+	case d.matters(h, blocked, d.p.ttl(h.Kind, h.Returns), 0):
 		next := *h
 		next.Last = time.Unix(0, blocked).UTC()
 		next.Expires = next.Last.Add(d.p.ttl(h.Kind, h.Returns))
@@ -383,7 +394,7 @@ func (p *Policy) clientHit(c *evidence.Client, flagged []evidence.Item, minFlagg
 	h := Hit{
 		Kind: KindClient, Client: c.Prefix, Score: top.Score, Tail: top.Tail,
 		Flagged: int(math.Round(c.Names.Estimate(len(flagged)))), Distinct: c.Names.Distinct(),
-		First: time.Unix(0, c.First).UTC(), Model: p.model, Config: p.id,
+		First: time.Unix(0, c.First).UTC().Truncate(time.Second), Model: p.model, Config: p.id, // as exact as its names are
 	}
 	last, byScore := uint32(0), 0
 	for i, it := range flagged {

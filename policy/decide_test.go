@@ -95,23 +95,26 @@ func TestDecideByItsTruthTable(t *testing.T) {
 		last    time.Duration // enough evidence, last seen then; none: too little
 		want    Action
 		until   time.Duration // of the hit from now on; none: there is none
+		seen    uint64        // the active hit's sightings; 0: about as many as there are now
 	}{
-		{"exempt, too little", none, true, none, "", none},
-		{"exempt, enough", none, true, now, "", none},
-		{"too little", none, false, none, "", none},
-		{"enough, long ago", none, false, now - ttl, "", none},
-		{"enough", none, false, now - time.Hour, Block, now - time.Hour + ttl},
-		{"active and exempt, too little", now + time.Hour, true, none, Release, none},
-		{"active and exempt, enough", now + time.Hour, true, now, Release, none},
-		{"active and exempt, expired", now, true, none, Release, none},
-		{"active, too little, ahead", now + time.Second, false, none, "", now + time.Second},
-		{"active, too little, past", now, false, none, Release, none},
-		{"active, moves by more than a tenth", now - 17*time.Hour + ttl, false, now, Extend, now + ttl},
-		{"active, moves by more than a tenth, was past", now - time.Hour, false, now, Extend, now + ttl},
-		{"active, moves less, ahead", now - 16*time.Hour + ttl, false, now, "", now - 16*time.Hour + ttl},
-		{"active, moves back, ahead", now + ttl, false, now - time.Hour, "", now + ttl},
-		{"active, moves less, past, new ahead", now - time.Minute, false, now - ttl + time.Minute, Extend, now + time.Minute},
-		{"active, moves less, both past", now - 2*time.Minute, false, now - ttl - time.Minute, Release, none},
+		{"exempt, too little", none, true, none, "", none, 0},
+		{"exempt, enough", none, true, now, "", none, 0},
+		{"too little", none, false, none, "", none, 0},
+		{"enough, long ago", none, false, now - ttl, "", none, 0},
+		{"enough", none, false, now - time.Hour, Block, now - time.Hour + ttl, 0},
+		{"active and exempt, too little", now + time.Hour, true, none, Release, none, 0},
+		{"active and exempt, enough", now + time.Hour, true, now, Release, none, 0},
+		{"active and exempt, expired", now, true, none, Release, none, 0},
+		{"active, too little, ahead", now + time.Second, false, none, "", now + time.Second, 0},
+		{"active, too little, past", now, false, none, Release, none, 0},
+		{"active, moves by more than a tenth", now - 17*time.Hour + ttl, false, now, Extend, now + ttl, 0},
+		{"active, moves by more than a tenth, was past", now - time.Hour, false, now, Extend, now + ttl, 0},
+		{"active, moves less, ahead", now - 16*time.Hour + ttl, false, now, "", now - 16*time.Hour + ttl, 0},
+		{"active, moves less, ahead, twice as much", now - 16*time.Hour + ttl, false, now, Extend, now + ttl, 1},
+		{"active, moves back, ahead, twice as much", now + ttl, false, now - time.Hour, "", now + ttl, 1},
+		{"active, moves back, ahead", now + ttl, false, now - time.Hour, "", now + ttl, 0},
+		{"active, moves less, past, new ahead", now - time.Minute, false, now - ttl + time.Minute, Extend, now + time.Minute, 0},
+		{"active, moves less, both past", now - 2*time.Minute, false, now - ttl - time.Minute, Release, none, 0},
 	} {
 		for _, kind := range []Kind{KindName, KindClient} {
 			t.Run(fmt.Sprintf("%s: %s", kind, row.row), func(t *testing.T) {
@@ -121,7 +124,10 @@ func TestDecideByItsTruthTable(t *testing.T) {
 				}
 				cfg.Client.TTL = ttl
 				p, st := newPolicy(t, cfg), newState()
-				hit := Hit{Kind: kind, Domain: name, First: noon, Last: noon, Reasons: []string{"old"}, Expires: noon.Add(row.expires)}
+				hit := Hit{Kind: kind, Domain: name, First: noon, Last: noon, Reasons: []string{"old"}, Expires: noon.Add(row.expires), Sightings: 3}
+				if row.seen > 0 {
+					hit.Sightings = row.seen
+				}
 				if kind == KindClient {
 					hit.Domain, hit.Client = "", evidence.ClientPrefix(netip.MustParseAddr(bot))
 				}

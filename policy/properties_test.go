@@ -22,6 +22,7 @@ type world struct {
 	p    []*Policy // the second exempts half of the world
 	r    *rand.Rand
 	seed uint64
+	st   *evidence.State
 }
 
 func newWorld(t *testing.T) *world {
@@ -52,6 +53,7 @@ func (w *world) run(t *rapid.T, check func(p *Policy, active, hits *Hits, decisi
 	w.seed = rapid.Uint64().Draw(t, "seed")
 	w.r = rand.New(rand.NewPCG(w.seed, 1))
 	st := newState()
+	w.st = st
 	var active *Hits
 	after := time.Duration(0)
 	for range rapid.IntRange(1, 12).Draw(t, "steps") {

@@ -48,9 +48,15 @@ func Build(ctx context.Context, src Sources, since, now time.Time, mode string) 
 	l, p, st, said := src.Ledger, src.Policy, src.State, map[string]policy.Says{}
 	var decisions []policy.Decision
 	for _, part := range []func() error{
+		func() (err error) {
+			if st == nil {
+				st, err = restore(ctx, l, src.Evidence, now)
+			}
+			return err
+		},
 		func() error { return r.totals(ctx, l) },
 		func() (err error) { decisions, err = l.LastDecisions(ctx, since); return err },
-		func() error { return r.hits(decisions, since, now) },
+		func() error { return r.hits(p, st, decisions, since, now) },
 		func() error { return r.saved(ctx, l, p, since) },
 		func() error { return r.sets(ctx, l) },
 		func() error { return r.generations(ctx, l, since) },
@@ -59,12 +65,6 @@ func Build(ctx context.Context, src Sources, since, now time.Time, mode string) 
 		func() error { return r.details(ctx, &src, said) },
 		func() error { return r.done(ctx, l, decisions, since) },
 		func() error { return r.series(ctx, &src, since, now) },
-		func() (err error) {
-			if st == nil {
-				st, err = restore(ctx, l, src.Evidence, now)
-			}
-			return err
-		},
 		func() error { return r.whatIf(ctx, &src, st, said, now) },
 		func() error { r.attacks(&src, st); return nil },
 		func() error { return r.near(ctx, &src, st, now) },
@@ -133,8 +133,12 @@ func (r *Report) totals(ctx context.Context, l *ledger.Ledger) error {
 	return nil
 }
 
-func (r *Report) hits(decisions []policy.Decision, since, now time.Time) error {
+// hits lists what was decided last of each, those that stand with the evidence that there is by now.
+func (r *Report) hits(p *policy.Policy, st *evidence.State, decisions []policy.Decision, since, now time.Time) error {
 	for _, d := range decisions {
+		if d.Action == policy.Block || d.Action == policy.Extend {
+			d.Hit = p.Current(st, d.Hit)
+		}
 		h := newHit(d, now)
 		if h.State != Active && h.Expires.Before(since) && d.Time.Before(since) {
 			continue // ended before, and nobody was there to release it
