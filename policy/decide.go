@@ -380,7 +380,7 @@ func (p *Policy) nameHit(n *evidence.Name) Hit {
 	h.Expires = h.Last.Add(p.cfg.Name.TTL)
 	h.Reasons = []string{
 		p.because(h.Domain, h.Score, h.Tail),
-		fmt.Sprintf("seen %s times from %s networks in %s", grouped(h.Sightings), about(&n.Networks, h.Networks), span(h.Last.Sub(h.First))),
+		fmt.Sprintf("seen %s from %s in %s", counted(h.Sightings, "time"), plural(about(&n.Networks, h.Networks), "network"), span(h.Last.Sub(h.First))),
 	}
 	return h
 }
@@ -414,9 +414,9 @@ func (p *Policy) clientHit(c *evidence.Client, flagged []evidence.Item, minFlagg
 	h.Last = time.Unix(int64(last), 0).UTC()
 	h.Expires = h.Last.Add(p.cfg.Client.TTL)
 	h.Reasons = []string{
-		fmt.Sprintf("%s of its %s distinct external names are flagged", about(&c.Names, h.Flagged), about(&c.Names, h.Distinct)),
+		fmt.Sprintf("flagged: %s of its %s", about(&c.Names, h.Flagged), plural(about(&c.Names, h.Distinct), "distinct external name")),
 		fmt.Sprintf("%s: %s", top.Domain(), p.because(top.Domain(), top.Score, top.Tail)),
-		fmt.Sprintf("%s flagged requests in %s", grouped(h.Sightings), span(h.Last.Sub(h.First))),
+		fmt.Sprintf("%s in %s", counted(h.Sightings, "flagged request"), span(h.Last.Sub(h.First))),
 	}
 	return h
 }

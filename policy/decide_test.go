@@ -188,7 +188,7 @@ func TestAHitSaysWhyInWords(t *testing.T) {
 		{
 			Kind: KindClient, Client: netip.MustParsePrefix("81.9.9.9/32"), Score: 9.31, Tail: flagged, Sightings: 5, Flagged: 5, Distinct: 6,
 			Reasons: []string{
-				"5 of its 6 distinct external names are flagged",
+				"flagged: 5 of its 6 distinct external names",
 				"kq3v9z7xw0.com: score 9.31, at most 1 in 21,000 benign names scores so high",
 				"5 flagged requests in 4 min",
 			},
@@ -295,7 +295,7 @@ func TestASampledClientIsDescribedAsAnEstimate(t *testing.T) {
 	if h.Flagged < 600 || h.Flagged > 1400 || h.Flagged != h.Distinct || len(h.Names) != 10 {
 		t.Errorf("%d of %d", h.Flagged, h.Distinct)
 	}
-	if want := fmt.Sprintf("about %s of its about %s distinct", grouped(uint64(h.Flagged)), grouped(uint64(h.Distinct))); !strings.HasPrefix(h.Reasons[0], want) {
+	if want := fmt.Sprintf("flagged: about %s of its about %s distinct", grouped(uint64(h.Flagged)), grouped(uint64(h.Distinct))); !strings.HasPrefix(h.Reasons[0], want) {
 		t.Errorf("%q, want %q", h.Reasons[0], want)
 	}
 }

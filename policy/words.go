@@ -34,6 +34,16 @@ func about(s *evidence.Sample, n int) string {
 	return "about " + grouped(uint64(n))
 }
 
+// plural is a number in words with its noun: 1 name, 2 names.
+func plural(n, noun string) string {
+	if n == "1" {
+		return "1 " + noun
+	}
+	return n + " " + noun + "s"
+}
+
+func counted(n uint64, noun string) string { return plural(grouped(n), noun) }
+
 // grouped writes 21000 as 21,000.
 func grouped(n uint64) string {
 	s := strconv.FormatUint(n, 10)

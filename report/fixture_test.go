@@ -54,9 +54,9 @@ func sample() *Report {
 			},
 		}},
 		Clients: Hits{Active: 1, Past: 0, LeftOut: 0, List: []Hit{{
-			Client: "2001:db8:1:2::/64", State: Active, Why: "14 of its 15 distinct external names are flagged", Decided: ago(3 * hour),
+			Client: "2001:db8:1:2::/64", State: Active, Why: "flagged: 14 of its 15 distinct external names", Decided: ago(3 * hour),
 			Reasons: []string{
-				"14 of its 15 distinct external names are flagged",
+				"flagged: 14 of its 15 distinct external names",
 				"kq3v9zx7wq.com: score 11.20, at most 1 in 210,000 benign names scores so high", "31 flagged requests in 3 h",
 			},
 			FlaggedNames: []string{"kq3v9zx7wq.com", "xjwqpvzkrt.biz"},

@@ -403,7 +403,7 @@ func (w *owner) finish(ctx context.Context) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	r.Names, r.Clients = w.lows.rate(decided, w.o.Policy)
+	r.Names, r.Clients = w.lows.rate(decided, w.o.Policy, w.state)
 	r.LeftOut = w.lows.leftOut
 	return r, nil
 }

@@ -142,17 +142,20 @@ func (l *lows) restore(s *savedState) error {
 	return nil
 }
 
-// rate joins the hits, as the last decision on each has them, with what never became one.
-func (l *lows) rate(last []policy.Decision, rules *policy.Policy) (names, clients []Rated) {
+// rate joins the hits, with the evidence that there is by now, with what never became one.
+func (l *lows) rate(last []policy.Decision, rules *policy.Policy, st *evidence.State) (names, clients []Rated) {
 	hit := map[string]bool{}
 	names, clients = []Rated{}, []Rated{}
 	for i := range last {
-		h := &last[i].Hit
-		if hit[h.Key()] = true; rules.ExemptHit(*h) {
+		h := last[i].Hit
+		if hit[h.Key()] = true; rules.ExemptHit(h) {
 			continue
 		}
+		if action := last[i].Action; action == policy.Block || action == policy.Extend {
+			h = rules.Current(st, h)
+		}
 		r := Rated{
-			Rating: ratingOf(h), Name: h.Domain, Score: h.Score, Tail: h.Tail, Sightings: h.Sightings,
+			Rating: ratingOf(&h), Name: h.Domain, Score: h.Score, Tail: h.Tail, Sightings: h.Sightings,
 			Networks: h.Networks, Flagged: h.Flagged, Rank: h.Rank, First: h.First, Last: h.Last,
 		}
 		if len(h.Reasons) > 0 {
@@ -167,12 +170,18 @@ func (l *lows) rate(last []policy.Decision, rules *policy.Policy) (names, client
 	}
 	for domain, n := range l.names {
 		if !hit[string(policy.KindName)+":"+domain] {
-			names = append(names, n.rated(domain, ""))
+			now := rules.Current(st, policy.Hit{Kind: policy.KindName, Domain: domain})
+			rated := n.rated()
+			rated.Name, rated.Networks = domain, now.Networks
+			names = append(names, rated)
 		}
 	}
 	for prefix, n := range l.clients {
 		if !hit[string(policy.KindClient)+":"+prefix.String()] {
-			clients = append(clients, n.rated("", prefix.String()))
+			now := rules.Current(st, policy.Hit{Kind: policy.KindClient, Client: prefix})
+			rated := n.rated()
+			rated.Client, rated.Flagged = prefix.String(), max(now.Flagged, 1) // which may be forgotten
+			clients = append(clients, rated)
 		}
 	}
 	for _, list := range [][]Rated{names, clients} {
@@ -184,9 +193,9 @@ func (l *lows) rate(last []policy.Decision, rules *policy.Policy) (names, client
 	return names, clients
 }
 
-func (l *low) rated(name, client string) Rated {
+func (l *low) rated() Rated {
 	return Rated{
-		Rating: Low, Name: name, Client: client, Score: l.Score, Tail: l.Tail, Sightings: l.Sightings,
+		Rating: Low, Score: l.Score, Tail: l.Tail, Sightings: l.Sightings,
 		First: time.Unix(0, l.First).UTC(), Last: time.Unix(0, l.Last).UTC(),
 		Why: fmt.Sprintf("flagged in %d requests: not evidence enough to block", l.Sightings),
 	}

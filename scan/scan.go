@@ -82,19 +82,19 @@ func Run(ctx context.Context, o Options, args []string) (*Result, error) {
 	if err != nil {
 		return nil, err
 	}
-	sources, err := expand(ctx, o, args, state)
-	if err != nil {
-		return nil, err
-	}
 	if len(args) == 0 {
 		return nil, errors.New("scan: nothing to read: name files, directories, globs, - or s3://bucket/prefix")
+	}
+	sources, missing := expand(ctx, o, args, state)
+	if len(sources) == 0 && missing != nil {
+		return nil, missing
 	}
 	own, err := newOwner(o, state)
 	if err != nil {
 		return nil, err
 	}
 	defer own.close()
-	failed := own.run(ctx, sources)
+	failed := errors.Join(missing, own.run(ctx, sources))
 	result, err := own.finish(context.WithoutCancel(ctx))
 	if err != nil {
 		return nil, fmt.Errorf("scan: %w", err)

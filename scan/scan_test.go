@@ -62,14 +62,12 @@ type found struct {
 // whole is everything that r found; the bytes of random keys do not show in it.
 func whole(r *Result) found { return found{r.Lines, r.Requests, r.Names, r.Clients, r.Report} }
 
-// same compares them. When within a span of evidence it was decided may differ, and so the figures of that moment.
+// same compares them. When within a span of evidence it was decided may differ, and so how long a hit stands and its reasons.
 func same(t *testing.T, what string, got, want found) {
 	t.Helper()
 	keys := func(rated []Rated) (out []string) {
 		for _, r := range rated {
-			if r.Rating != Low {
-				out = append(out, r.What())
-			}
+			out = append(out, fmt.Sprintf("%s %s: %d requests, %d networks, %d flagged names", r.What(), r.Rating, r.Sightings, r.Networks, r.Flagged))
 		}
 		return out
 	}
@@ -263,6 +261,20 @@ func TestASourceInNoKnownFormatIsNamedAndTheOthersAreRead(t *testing.T) {
 	}
 }
 
+func TestASourceThatIsNotThereIsNamedAndTheOthersAreRead(t *testing.T) {
+	dir := t.TempDir()
+	log := write(t, dir, "access.log", lines(8, 100))
+	for _, missing := range []string{filepath.Join(dir, "gone.log"), filepath.Join(dir, "*.gz"), "s3://"} {
+		r, err := Run(t.Context(), options(t), []string{missing, log})
+		if err == nil || !strings.Contains(err.Error(), missing) || r == nil || r.Requests != 100 {
+			t.Errorf("%s: %+v, error %v", missing, r, err)
+		}
+		if r, err := Run(t.Context(), options(t), []string{missing}); r != nil || err == nil {
+			t.Errorf("%s alone: %+v, error %v", missing, r, err)
+		}
+	}
+}
+
 const botLine = `{"timestamp":%d,"action":%q,"httpRequest":{"clientIp":"81.2.3.%d","headers":[{"name":"Referer","value":"http://%s/"}]},"labels":[%s]}` + "\n"
 
 func TestWAFLinesThatOurRuleEndedAreNoNewEvidence(t *testing.T) {
@@ -296,7 +308,7 @@ func TestRatingsFollowTheirWrittenRule(t *testing.T) {
 			}
 		}
 		r := run(t, options(t), write(t, t.TempDir(), "a.log", log.Bytes()))
-		if len(r.Names) != 1 || r.Names[0].Rating != want {
+		if len(r.Names) != 1 || r.Names[0].Rating != want || r.Names[0].Networks*10 < networks*9 || r.Names[0].Networks > networks {
 			t.Errorf("%d networks: %+v, want %s", networks, r.Names, want)
 		}
 	}
@@ -306,6 +318,13 @@ func TestRatingsFollowTheirWrittenRule(t *testing.T) {
 	f(9, 2, Medium)
 	f(10, 2, High)
 	f(30, 2, Critical)
+	grows := new(bytes.Buffer) // a name goes on after it became a hit, for less than its time to live
+	for n := range 40 {
+		fmt.Fprintf(grows, "81.2.%d.7 - - [23/Nov/2026:%02d:12:41 +0100] \"GET / HTTP/1.1\" 200 5 \"http://hvijsn1y3mlu012cnec114yq312.com/\" \"-\"\n", n, 3+n/20)
+	}
+	if r := run(t, options(t), write(t, t.TempDir(), "a.log", grows.Bytes())); r.Names[0].Rating != Critical || r.Names[0].Sightings != 40 || r.Names[0].Networks < 36 {
+		t.Errorf("a name that grew after it became a hit: %+v", r.Names)
+	}
 	bots := func(names int, want Rating) {
 		t.Helper()
 		var log bytes.Buffer
@@ -314,7 +333,7 @@ func TestRatingsFollowTheirWrittenRule(t *testing.T) {
 			fmt.Fprintf(&log, "81.2.3.7 - - [23/Nov/2026:03:12:41 +0100] \"GET / HTTP/1.1\" 200 5 \"http://%s/\" \"-\"\n", traffic.families[1].Domain())
 		}
 		r := run(t, options(t), write(t, t.TempDir(), "a.log", log.Bytes()))
-		if len(r.Clients) != 1 || r.Clients[0].Rating != want {
+		if len(r.Clients) != 1 || r.Clients[0].Rating != want || r.Clients[0].Flagged*2 <= names || r.Clients[0].Flagged > names {
 			t.Errorf("%d names: %+v, want %s", names, r.Clients, want)
 		}
 	}

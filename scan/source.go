@@ -57,6 +57,7 @@ func expand(ctx context.Context, o Options, args []string, state *savedState) ([
 		files = append(files, s)
 		return nil
 	}
+	var failed []error
 	for _, arg := range args {
 		var err error
 		switch {
@@ -76,11 +77,11 @@ func expand(ctx context.Context, o Options, args []string, state *savedState) ([
 			err = expandPath(arg, add)
 		}
 		if err != nil {
-			return nil, fmt.Errorf("scan: %w", err)
+			failed = append(failed, fmt.Errorf("scan: %w", err))
 		}
 	}
 	slices.SortStableFunc(files, func(a, b *source) int { return cmp.Or(cmp.Compare(a.first, b.first), cmp.Compare(a.name, b.name)) })
-	return append(state.resume(files), objects...), nil
+	return append(state.resume(files), objects...), errors.Join(failed...)
 }
 
 // closable lets a reader be closed where it can be.
@@ -104,10 +105,15 @@ func expandPath(arg string, add func(path string, size int64) error) error {
 		}
 		paths = matches
 	}
+	var failed []error
+	fail := func(err error) error { // and go on with what is beside it
+		failed = append(failed, err)
+		return nil
+	}
 	for _, path := range paths {
-		err := filepath.WalkDir(path, func(p string, d fs.DirEntry, err error) error {
+		_ = filepath.WalkDir(path, func(p string, d fs.DirEntry, err error) error {
 			if err != nil {
-				return err
+				return fail(err)
 			}
 			if p != path && strings.HasPrefix(d.Name(), ".") {
 				if d.IsDir() {
@@ -117,7 +123,7 @@ func expandPath(arg string, add func(path string, size int64) error) error {
 			}
 			info, err := os.Stat(p) // a link's target: log directories are full of them
 			if err != nil {
-				return err
+				return fail(err)
 			}
 			switch {
 			case d.IsDir(), info.IsDir():
@@ -125,15 +131,17 @@ func expandPath(arg string, add func(path string, size int64) error) error {
 			case !info.Mode().IsRegular() && p != path:
 				return nil
 			case !info.Mode().IsRegular():
-				return add(p, -1) // a named pipe, asked for by name
+				err = add(p, -1) // a named pipe, asked for by name
+			default:
+				err = add(p, info.Size())
 			}
-			return add(p, info.Size())
+			if err != nil {
+				return fail(err)
+			}
+			return nil
 		})
-		if err != nil {
-			return err
-		}
 	}
-	return nil
+	return errors.Join(failed...)
 }
 
 // probe reads how a file begins.
