@@ -5,6 +5,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 )
 
 // log is a log that a server writes.
@@ -90,15 +91,16 @@ func TestAPatternTakesUpNewFilesAndNoneTwice(t *testing.T) {
 	dir := t.TempDir()
 	a, b := logFile{t, filepath.Join(dir, "a.log")}, logFile{t, filepath.Join(dir, "b.log")}
 	a.append("")
-	r := newRig(t, Config{Files: []string{filepath.Join(dir, "*.log*")}}, "")
-	r.start()
-	r.eventually("it was looked for", func() bool { r.mu.Lock(); defer r.mu.Unlock(); _, looked := r.trouble["logs-files"]; return looked })
-	a.names("alphaone")
-	r.want("alphaone")
-	a.rename(a.path + ".1") // the pattern matches this too
-	a.names("betatwo")
-	b.names("gammathree")
-	r.want("alphaone", "betatwo", "gammathree")
+	following(t, "", func(r *rig, _ func()) {
+		a.names("alphaone")
+		r.after(time.Second, "alphaone")
+		a.rename(a.path + ".1") // the pattern matches this too
+		a.names("betatwo")
+		b.names("gammathree")
+		r.after(2*globEvery, "alphaone", "betatwo", "gammathree")
+		<-time.After(2 * afterlife)
+		r.after(2*globEvery, "alphaone", "betatwo", "gammathree")
+	}, filepath.Join(dir, "*.log*"))
 }
 
 func TestReadingGoesOnWhereItEndedEvenIfTheFileWasRotatedMeanwhile(t *testing.T) {
