@@ -10,6 +10,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime"
+	"strings"
 	"time"
 
 	"referee/policy"
@@ -20,8 +21,8 @@ type Checked struct {
 	Version int              `json:"version"` // of the tables
 	Bytes   int64            `json:"bytes"`   // of the file
 	Free    int64            `json:"free"`    // of them, in pages that are used again
-	Rows    map[string]int64 `json:"rows"`    // in each table
-	Damage  []string         `json:"damage"`  // the first 20 finds, in SQLite's words; none: every page and index is sound
+	Rows    map[string]int64 `json:"rows"`    // in each table; evidence counts those that are still in chunks of recent too
+	Damage  []string         `json:"damage"`  // the first finds, mostly in SQLite's words; none: every page, index and chunk is sound
 }
 
 // Check walks every page, row and index of the file; Verify is about what the rows say. It may run beside the owner.
@@ -52,6 +53,16 @@ func (l *Ledger) Check(ctx context.Context) (c Checked, err error) {
 			return c, l.fail("check", err)
 		}
 		c.Rows[name] = n
+	}
+	c.Rows["evidence"] = 0
+	for _, err := range l.Evidence(ctx) {
+		if err != nil {
+			return c, err
+		}
+		c.Rows["evidence"]++
+	}
+	if err := l.Skipped(); err != nil {
+		c.Damage = strings.Split(err.Error(), "\n")
 	}
 	return c, nil
 }

@@ -35,6 +35,7 @@ const (
 // statements are those of Commit, prepared once.
 type statements struct {
 	putRow, putRows, dropRow, addCount           *sql.Stmt
+	addChunk, dropChunk                          *sql.Stmt
 	addFlagged, trimFlagged, addSaved, trimSaved *sql.Stmt
 	addDecision, putHit, dropHit                 *sql.Stmt
 	addCompared, trimCompared, addAlert          *sql.Stmt
@@ -49,9 +50,11 @@ func (l *Ledger) prepare(ctx context.Context) error {
 		return s
 	}
 	l.stmts = statements{
-		putRow:  prepare(putRows(1)),
-		putRows: prepare(putRows(rowsAtOnce)),
-		dropRow: prepare(`DELETE FROM evidence WHERE kind = ? AND key = ?`),
+		putRow:    prepare(putRows(1)),
+		putRows:   prepare(putRows(rowsAtOnce)),
+		dropRow:   prepare(`DELETE FROM evidence WHERE kind = ? AND key = ?`),
+		addChunk:  prepare(`INSERT INTO recent (id, data) VALUES (?, ?)`),
+		dropChunk: prepare(`DELETE FROM recent WHERE id = ?`),
 		addCount: prepare(`INSERT INTO hours (hour, counter, count) VALUES (?, ?, ?)
 			ON CONFLICT (hour, counter) DO UPDATE SET count = count + excluded.count`),
 		addFlagged:  prepare(`INSERT INTO flagged (time, domain, client, score, tail, referer, agent, path) VALUES (?, ?, ?, ?, ?, ?, ?, ?)`),
@@ -76,7 +79,9 @@ func (l *Ledger) prepare(ctx context.Context) error {
 	if err := errors.Join(errs...); err != nil {
 		return l.fail("open", err)
 	}
-	return nil
+	var err error
+	l.recent, err = newRecent(l.skip)
+	return err
 }
 
 // rowsAtOnce is how many rows of evidence one statement writes: what a call through database/sql costs is half of what a row does.
@@ -96,10 +101,9 @@ func (l *Ledger) Commit(ctx context.Context, b Batch) error {
 	if b.Hour.IsZero() && len(b.Counts)+len(b.Flagged) > 0 {
 		return fmt.Errorf("ledger %s: commit: the batch counts something and does not say in which hour", l.name)
 	}
-	return l.transact(ctx, "commit", func(tx *sql.Tx) error {
-		// The transaction watches ctx. That each of its thousands of statements does too costs four allocations a row.
-		c := commit{ctx: context.WithoutCancel(ctx), tx: tx, stmts: &l.stmts, hour: b.Hour.Truncate(time.Hour).Unix()}
-		if err := c.rows(b.Rows); err != nil {
+	return l.transactRecent(ctx, "commit", func(c commit) error {
+		c.hour = b.Hour.Truncate(time.Hour).Unix()
+		if err := l.recent.add(c, b.Rows); err != nil {
 			return fmt.Errorf("evidence: %w", err)
 		}
 		if err := c.counts(b.Counts); err != nil {
@@ -138,6 +142,7 @@ func (c *commit) bind(s *sql.Stmt) func(args ...any) (sql.Result, error) {
 	return func(args ...any) (sql.Result, error) { return bound.ExecContext(c.ctx, args...) }
 }
 
+// rows brings the table of evidence up to date.
 func (c *commit) rows(rows []evidence.Row) error {
 	put, putMany, drop := c.bind(c.stmts.putRow), c.bind(c.stmts.putRows), c.bind(c.stmts.dropRow)
 	waiting := make([]evidence.Row, 0, rowsAtOnce)

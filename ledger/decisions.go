@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"encoding/json"
@@ -74,7 +75,7 @@ func (l *Ledger) readEntries(ctx context.Context, doing, query string, args ...a
 	entries = make([]Entry, 0, len(rows))
 	for _, r := range rows {
 		if err := readHit(&r.Hit, r.key, r.hit); err != nil {
-			l.skip(r.ID, err)
+			l.skip("decision", r.ID, err)
 			continue
 		}
 		entries = append(entries, r.Entry)
@@ -95,25 +96,33 @@ func readHit(h *policy.Hit, key, text string) error {
 	return nil
 }
 
-func (l *Ledger) skip(id int64, err error) {
+// unread is a row that could not be read.
+type unread struct {
+	what string
+	id   int64
+}
+
+func (l *Ledger) skip(what string, id int64, err error) {
 	l.skipping.Lock()
 	defer l.skipping.Unlock()
 	if l.skipped == nil {
-		l.skipped = map[int64]error{}
+		l.skipped = map[unread]error{}
 	}
 	if len(l.skipped) < 100 {
-		l.skipped[id] = fmt.Errorf("ledger %s: decision %d cannot be read and is left out: %w", l.name, id, err)
+		l.skipped[unread{what, id}] = fmt.Errorf("ledger %s: %s %d cannot be read and is left out: %w", l.name, what, id, err)
 	}
 }
 
-// Skipped says which decisions could not be read since the ledger was opened and were left out, nil: none. At most the first
-// 100 are named.
+// Skipped says which decisions and chunks of recent evidence could not be read since the ledger was opened and were left out,
+// nil: none. At most the first 100 are named.
 func (l *Ledger) Skipped() error {
 	l.skipping.Lock()
 	defer l.skipping.Unlock()
 	var errs []error
-	for _, id := range slices.Sorted(maps.Keys(l.skipped)) {
-		errs = append(errs, l.skipped[id])
+	for _, u := range slices.SortedFunc(maps.Keys(l.skipped), func(a, b unread) int {
+		return cmp.Or(cmp.Compare(a.what, b.what), cmp.Compare(a.id, b.id))
+	}) {
+		errs = append(errs, l.skipped[u])
 	}
 	return errors.Join(errs...)
 }

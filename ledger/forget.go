@@ -183,11 +183,14 @@ func (l *Ledger) forgetFlagged(ctx context.Context, f *Forgotten, clients []neti
 	})
 }
 
-// forgetEvidence writes the rows that name the client anew without it.
+// forgetEvidence writes the rows that name the client anew without it: in the table, into which it moves the journal first.
 func (l *Ledger) forgetEvidence(ctx context.Context, f *Forgotten) error {
+	if err := l.moveAllRecent(ctx); err != nil {
+		return err
+	}
 	var changed []evidence.Row
 	flush := func() error {
-		err := l.Commit(ctx, Batch{Rows: changed})
+		err := l.transactRecent(ctx, "forget", func(c commit) error { return c.rows(changed) })
 		f.Evidence += len(changed)
 		changed = changed[:0]
 		return err

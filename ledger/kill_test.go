@@ -27,6 +27,9 @@ func TestMain(m *testing.M) {
 	m.Run()
 }
 
+// lastName is a name seen each second: its row says what the last commit was.
+const lastName = "last.com"
+
 // writeUntilKilled commits one batch and one generation after another, and says each one's name once it is promised.
 func writeUntilKilled(out io.Writer, dir string) error {
 	ctx := context.Background()
@@ -34,6 +37,7 @@ func writeUntilKilled(out io.Writer, dir string) error {
 	if err != nil {
 		return err
 	}
+	l.recent.chunks = 5 // so that chunks move all the time
 	old, err := l.Decisions(ctx, time.Time{}, 0)
 	if err != nil {
 		return err
@@ -42,7 +46,10 @@ func writeUntilKilled(out io.Writer, dir string) error {
 		domain := fmt.Sprintf("k%d.com", i)
 		err := l.Commit(ctx, Batch{
 			Hour: noon, Counts: map[string]uint64{"decisions": 1},
-			Rows:      []evidence.Row{{Kind: evidence.KindName, Key: domain, Seen: noon, Data: make([]byte, 300)}},
+			Rows: []evidence.Row{
+				{Kind: evidence.KindName, Key: domain, Seen: noon, Data: make([]byte, 300)},
+				{Kind: evidence.KindName, Key: lastName, Seen: noon, Data: []byte(domain)},
+			},
 			Flagged:   []evidence.Sighting{sighting(domain, "198.51.100.7", noon)},
 			Decisions: []policy.Decision{decide(policy.Block, noon, nameHit(domain, 1, noon.Add(time.Hour)))},
 		})
@@ -128,13 +135,17 @@ func afterTheKill(t *testing.T, dir string, promised map[string]bool, before Hea
 		t.Fatal(err)
 	}
 	rows := 0
-	for _, err := range l.Evidence(ctx) {
-		if err != nil {
-			t.Fatal(err)
-		}
-		rows++
-	}
 	n := len(decisions)
+	for r, err := range l.Evidence(ctx) {
+		switch {
+		case err != nil:
+			t.Fatal(err)
+		case r.Key != lastName:
+			rows++
+		case string(r.Data) != fmt.Sprintf("k%d.com", n-1):
+			t.Errorf("the evidence is that of %s, and there are %d decisions", r.Data, n)
+		}
+	}
 	if counted := counts(t, l, noon); len(active) != n || rows != n || counted["decisions"] != uint64(n) || counted[CountFlaggedKept] != uint64(n) {
 		t.Errorf("half a batch is there: %d decisions, %d active hits, %d evidence rows, counted %v", n, len(active), rows, counted)
 	}

@@ -59,10 +59,12 @@ type Ledger struct {
 	limits limits
 	beside bool // opened by OpenAppend: another process may own the directory
 
+	recent *recent // nil for who may not write evidence
+
 	flaggedAged int64 // up to which flagged request Maintain has looked in this round
 
 	skipping sync.Mutex
-	skipped  map[int64]error // decisions that cannot be read
+	skipped  map[unread]error
 }
 
 // Open opens the ledger in dir for writing, and makes both where they are missing, readable by their owner alone: the
@@ -118,6 +120,11 @@ func (l *Ledger) openFile(ctx context.Context, path string) error {
 	if mode != "wal" {
 		return fmt.Errorf("ledger %s: the file system cannot share memory between processes (journal mode %q): "+
 			"set data-dir to a local disk", path, mode)
+	}
+	// What a statement on many rows may have to undo goes to a file else: 4 KiB for nearly each row. Not before VACUUM, which would
+	// have the whole ledger in memory.
+	if _, err := l.write.ExecContext(ctx, "PRAGMA temp_store=MEMORY"); err != nil {
+		return l.fail("open", err)
 	}
 	if l.read, err = open(path, "mode=ro", 2); err != nil {
 		return l.fail("open", err)

@@ -41,9 +41,36 @@ func (l *Ledger) EvidenceKey(ctx context.Context) (evidence.Key, error) {
 	return key, nil
 }
 
-// Evidence yields every row, 1,000 read at a time, so that the loop may write to the ledger and a long one holds nothing
-// back. Rows that are written meanwhile may come old or new. An error is yielded once, last, with a zero Row.
+// Evidence yields every row once, in no order. Nothing is held back while it does, so that the loop may write to the ledger; rows
+// that are written meanwhile may come old or new. An error is yielded once, last, with a zero Row. What cannot be read of the
+// journal is left out (Skipped).
 func (l *Ledger) Evidence(ctx context.Context) iter.Seq2[evidence.Row, error] {
+	return func(yield func(evidence.Row, error) bool) {
+		newer := map[rowKey]bool{}
+		for r, err := range l.recentRows(ctx) {
+			if err != nil {
+				yield(evidence.Row{}, err)
+				return
+			}
+			if key := keyOf(r); !newer[key] {
+				if newer[key] = true; r.Data != nil && !yield(r, nil) {
+					return
+				}
+			}
+		}
+		for r, err := range l.settledRows(ctx) {
+			if err == nil && newer[keyOf(r)] {
+				continue
+			}
+			if !yield(r, err) {
+				return
+			}
+		}
+	}
+}
+
+// settledRows yields the rows of the table evidence, 1,000 read at a time.
+func (l *Ledger) settledRows(ctx context.Context) iter.Seq2[evidence.Row, error] {
 	const page = 1000
 	return func(yield func(evidence.Row, error) bool) {
 		for last := int64(0); ; {

@@ -62,6 +62,9 @@ const (
 // Maintain does one small step of what retention asks for, in a transaction of its own, and reports whether there is more to
 // do: call it again then, after a pause in which a commit can come in between. It belongs to the owner alone.
 func (l *Ledger) Maintain(ctx context.Context, cfg Config, now time.Time) (more bool, err error) {
+	if moved, err := l.moveOldRecent(ctx); moved || err != nil {
+		return moved, err
+	}
 	m := maintenance{l: l, ctx: ctx, cfg: cfg, now: now}
 	// Looked for outside of the transaction: with many hits it takes longer than a commit should wait.
 	if cfg.Clients != ClientsFull {
@@ -79,7 +82,10 @@ func (l *Ledger) Maintain(ctx context.Context, cfg Config, now time.Time) (more 
 		}
 		return nil
 	})
-	return more && err == nil, err
+	if more || err != nil {
+		return more && err == nil, err
+	}
+	return false, l.ageRecent(ctx)
 }
 
 const expiredClients = `SELECT key FROM decisions INDEXED BY decisions_full WHERE salt IS NOT NULL AND aged = 0

@@ -203,6 +203,13 @@ var migrations = [...]string{
 	) STRICT;
 	CREATE INDEX alerts_by_time ON alerts (time);
 	`,
+	// The newest rows of evidence, not in its table yet (see recent.go).
+	`
+	CREATE TABLE recent (
+		id   INTEGER PRIMARY KEY, -- what a later chunk says of a row counts
+		data BLOB NOT NULL        -- rows: zstd
+	) STRICT;
+	`,
 }
 
 const version = len(migrations)

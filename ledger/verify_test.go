@@ -269,6 +269,10 @@ func TestAForgottenClientIsInNoFileAndTheRestStillVerifies(t *testing.T) {
 		t.Fatal(err)
 	}
 	head := whole(t, l).Head
+	var chunk []byte // in which the evidence says the address, compressed
+	if err := l.read.QueryRow(`SELECT data FROM recent`).Scan(&chunk); err != nil {
+		t.Fatal(err)
+	}
 
 	got, err := l.Forget(ctx, client, "alice", noon)
 	if err != nil {
@@ -280,7 +284,7 @@ func TestAForgottenClientIsInNoFileAndTheRestStillVerifies(t *testing.T) {
 	}
 	backwards := address.AsSlice() // as a number in little-endian
 	slices.Reverse(backwards)
-	inNoFile(t, dir, []byte(address.String()), address.AsSlice(), backwards, []byte("an agent of its own"))
+	inNoFile(t, dir, []byte(address.String()), address.AsSlice(), backwards, []byte("an agent of its own"), chunk[8:24], chunk[len(chunk)-24:])
 	decisions, err := l.Decisions(ctx, time.Time{}, 0)
 	if err != nil || len(decisions) != 2 || decisions[1].Why != "w" || decisions[1].Hit.Client != netip.MustParsePrefix("::/128") {
 		t.Errorf("what was decided is gone with the client: %+v, %v", decisions, err)

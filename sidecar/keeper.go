@@ -81,7 +81,7 @@ func newKeeper(ctx context.Context, s *Sidecar) (*keeper, error) {
 	}
 	slices.Reverse(lately) // the newest comes first
 	if err := s.ledger.Skipped(); err != nil {
-		s.log.Warn("decisions were left out: `referee ledger verify` says what is wrong", "error", err)
+		s.log.Warn("a part of the ledger was left out: `referee ledger verify` and `check` say what is wrong", "error", err)
 	}
 	k.decided = rules.Remember(policy.NewHits(hits), lately)
 	k.publish()
