@@ -48,6 +48,11 @@ var shapes = []struct {
 			"X-Forwarded-For: 8.8.8.8, 10.0.1.17\r\nX-Forwarded-Host: shop.example.com\r\nX-Forwarded-Port: 443\r\nX-Forwarded-Proto: https\r\n" +
 			"X-Forwarded-Server: traefik-0\r\nX-Real-Ip: 10.0.1.17\r\n\r\n",
 	},
+	{
+		"the same with mirrorBody: false, of a request with a body: its length and no body", "observe",
+		"POST /order HTTP/1.1\r\nHost: shop.example.com\r\nUser-Agent: Mozilla/5.0\r\nContent-Length: 5\r\nReferer: " + generated + "\r\n" +
+			"X-Forwarded-For: 8.8.8.8, 10.0.1.17\r\n\r\n",
+	},
 }
 
 func TestTheShapesOfProxiesThatAreNotRunHere(t *testing.T) {
