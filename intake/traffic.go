@@ -23,7 +23,8 @@ const (
 type traffic struct {
 	seed    uint64
 	current atomic.Uint32
-	all     [trafficSlices]atomic.Uint64
+	known   [trafficSlices]atomic.Uint64 // requests whose client is known: those in slots
+	others  [trafficSlices]atomic.Uint64
 	slots   [trafficSlices][trafficSlots]atomic.Uint32
 	turned  time.Time // the background's: when the current slice began
 }
@@ -45,46 +46,53 @@ func (t *traffic) slot(a netip.Addr) int {
 // add counts a request of a client; the zero Addr counts as one of everybody's. It does not allocate.
 func (t *traffic) add(a netip.Addr) {
 	now := t.current.Load()
-	t.all[now].Add(1)
-	if a.IsValid() {
-		t.slots[now][t.slot(a)].Add(1)
+	if !a.IsValid() {
+		t.others[now].Add(1)
+		return
 	}
+	t.known[now].Add(1)
+	t.slots[now][t.slot(a)].Add(1)
 }
 
 // of estimates a client's requests within the last 45 to 60 minutes, below zero where others' are over-estimated, and
 // counts those of everybody.
 func (t *traffic) of(a netip.Addr) (client, all float64) {
 	slot := t.slot(a)
-	var seen, everybody uint64
+	var seen, known, others uint64
 	for i := range t.slots {
 		seen += uint64(t.slots[i][slot].Load())
-		everybody += t.all[i].Load()
+		known += t.known[i].Load()
+		others += t.others[i].Load()
 	}
-	return float64(seen) - float64(everybody-min(seen, everybody))/(trafficSlots-1), float64(everybody)
+	// Only requests that are in the slots can be in a wrong one.
+	return float64(seen) - float64(known-min(seen, known))/(trafficSlots-1), float64(known + others)
 }
 
-// turn begins a new slice when it is time. One goroutine calls it now and then.
+// turn begins a new slice when it is time. What was counted since the last turn stays for another slice at least, however
+// long ago that was: nobody knows when within that time it came, and without it a share of the traffic would be one of nothing.
 func (t *traffic) turn(now time.Time) {
 	if t.turned.IsZero() || now.Before(t.turned) {
 		t.turned = now
 	}
-	if longest := trafficSlices * trafficSlice; now.Sub(t.turned) > longest {
-		t.turned = now.Add(-longest) // it has stood still: every slice is forgotten
-	}
-	for now.Sub(t.turned) >= trafficSlice {
+	over := now.Sub(t.turned) / trafficSlice
+	t.turned = t.turned.Add(over * trafficSlice)
+	for range min(over, trafficSlices-1) {
 		next := (t.current.Load() + 1) % trafficSlices
 		for i := range t.slots[next] {
 			t.slots[next][i].Store(0)
 		}
-		t.all[next].Store(0)
+		t.known[next].Store(0)
+		t.others[next].Store(0)
 		t.current.Store(next)
-		t.turned = t.turned.Add(trafficSlice)
 	}
 }
 
+// Tick forgets the traffic of more than an hour ago. One goroutine calls it each second or so, whether or not anybody asks
+// for Traffic.
+func (j *Judge) Tick() { j.traffic.turn(j.now()) }
+
 // Traffic estimates how many requests without a flagged Referer came from a client within about the last hour, and
-// counts those of everybody: what blocking it would hit besides. One goroutine may call it.
+// counts those of everybody: what blocking it would hit besides. It is safe for concurrent use.
 func (j *Judge) Traffic(client netip.Prefix) (unflagged, all float64) {
-	j.traffic.turn(j.now())
 	return j.traffic.of(client.Addr())
 }

@@ -104,6 +104,7 @@ func (k *keeper) run(ctx context.Context) error {
 		case <-drain.C:
 			k.drain()
 		case <-commit.C:
+			k.s.judge.Tick()
 			if committing {
 				continue // a slow disk: evidence goes on, the next batch is larger
 			}

@@ -6,10 +6,12 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -60,8 +62,13 @@ func testPolicy() policy.Config {
 // start runs a sidecar until the test ends, and returns it and its log.
 func start(t *testing.T, cfg Config) (*Sidecar, *logged) {
 	t.Helper()
+	return startAt(t, cfg, time.Now)
+}
+
+func startAt(t *testing.T, cfg Config, now func() time.Time) (*Sidecar, *logged) {
+	t.Helper()
 	log := &logged{}
-	s, err := New(t.Context(), cfg, slog.New(slog.NewTextHandler(log, nil)), time.Now)
+	s, err := New(t.Context(), cfg, slog.New(slog.NewTextHandler(log, nil)), now)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -253,6 +260,20 @@ func TestReadinessFailsFirstAndRequestsGoOnUntilTheDelayIsOver(t *testing.T) {
 	if err := <-ended; err != nil {
 		t.Errorf("Run: %v", err)
 	}
+}
+
+func TestTrafficIsForgottenInTimeWithoutAnybodyAsking(t *testing.T) {
+	var later atomic.Int64
+	s, _ := startAt(t, testConfig(""), func() time.Time { return time.Now().Add(time.Duration(later.Load())) })
+	verdict(t, s, "https://gardenandkitchen.com/")
+	counted := func() float64 { _, all := s.judge.Traffic(netip.MustParsePrefix("9.9.9.9/32")); return all }
+	if got := counted(); got != 1 {
+		t.Fatalf("%v requests counted", got)
+	}
+	waitFor(t, "it is forgotten", func() bool {
+		later.Add(int64(15 * time.Minute))
+		return counted() == 0
+	})
 }
 
 func TestTheAdminPagesShowTheReportAndTheModel(t *testing.T) {
