@@ -81,12 +81,12 @@ func parseCohortKey(s string) (k cohortKey, ok bool) {
 
 // addCohorts counts a sighting for its network's cohort and for the one from anywhere. A cohort begins with an interesting
 // name: of the countless others there is nothing to ask. Requests of which neither agent nor path is known have none.
-func (s *State) addCohorts(si Sighting, it Item) {
+func (s *State) addCohorts(si *Sighting, it Item) {
 	if si.Agent == 0 && si.Path == 0 || s.cfg.MaxCohorts == 0 {
 		return
 	}
-	var who Item
-	for _, network := range [...]clientKey{keyOf(NetworkPrefix(si.Client)), 0} {
+	client, who := clientOf(si.Client), Item{}
+	for _, network := range [...]clientKey{client.network(), 0} {
 		key := cohortKey{network, si.Agent, si.Path}
 		e := s.cohorts.index[key]
 		if e == nil {
@@ -95,8 +95,8 @@ func (s *State) addCohorts(si Sighting, it Item) {
 			}
 			e = s.cohorts.add(key, Cohort{Network: key.prefix(), Agent: key.agent, Path: key.path, First: si.Time, Last: si.Time})
 		}
-		if who.client == 0 {
-			who = Item{Seen: it.Seen, Count: 1, client: keyOf(ClientPrefix(si.Client))}
+		if who.Count == 0 {
+			who = Item{Seen: it.Seen, Count: 1, client: client}
 			who.Hash = s.hash(binary.LittleEndian.AppendUint64(make([]byte, 0, 8), uint64(who.client)))
 		}
 		s.addCohort(e, si.Time, it, who)

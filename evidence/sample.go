@@ -160,7 +160,7 @@ func (s *Sample) merge(o *Sample, k int) {
 // second the more suspicious wins, so that the order of joining does not matter.
 func join(a, b Item) Item {
 	newer := a
-	if cmp.Or(cmp.Compare(a.Seen, b.Seen), cmp.Compare(b.Tail, a.Tail), cmp.Compare(a.Score, b.Score),
+	if b.Seen > a.Seen || b.Seen == a.Seen && cmp.Or(cmp.Compare(b.Tail, a.Tail), cmp.Compare(a.Score, b.Score),
 		cmp.Compare(a.Domain(), b.Domain()), cmp.Compare(a.client, b.client)) < 0 {
 		newer = b
 	}

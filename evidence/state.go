@@ -101,7 +101,7 @@ func New(cfg Config, key Key) *State {
 func (s *State) Add(si Sighting) {
 	si.Time = max(0, min(si.Time, maxTime))
 	if si.Session && si.Client.IsValid() {
-		e := s.client(si)
+		e := s.client(si.Client)
 		e.value.Session = max(e.value.Session, si.Time)
 		s.clients.mark(e)
 		s.clients.touch(e, clientClass(&e.value), seconds(si.Time))
@@ -115,18 +115,21 @@ func (s *State) Add(si Sighting) {
 	}
 	it := Item{Seen: seconds(si.Time), Count: 1}
 	it.Score, it.Tail = terms(si.Result)
-	valid := validDomain(si.Result.Domain)
-	if si.Exempt || !valid {
+	if si.Exempt {
 		it.Score, it.Tail = 0, 1 // an ordinary external name
 	}
-	if it.Tail <= float32(s.cfg.Interest) || si.Labelled && valid {
-		it.domain = unique.Make(si.Result.Domain)
+	if it.Tail <= float32(s.cfg.Interest) || si.Labelled {
+		if validDomain(si.Result.Domain) {
+			it.domain = unique.Make(si.Result.Domain)
+		} else {
+			it.Score, it.Tail = 0, 1
+		}
 	}
-	s.addName(si, it)
+	s.addName(&si, it)
 	if si.Client.IsValid() {
 		it.Hash = s.hash([]byte(si.Result.Domain))
-		s.addClient(si, it)
-		s.addCohorts(si, it)
+		s.addClient(&si, it)
+		s.addCohorts(&si, it)
 	}
 }
 
@@ -146,7 +149,7 @@ func (s *State) addBlocked(si Sighting) {
 	s.names.mark(n)
 	s.names.touch(n, nameClass(&n.value), seconds(si.Time))
 	if si.Client.IsValid() {
-		c := s.client(si)
+		c := s.client(si.Client)
 		c.value.Blocked = max(c.value.Blocked, si.Time)
 		s.clients.mark(c)
 		s.clients.touch(c, clientClass(&c.value), seconds(si.Time))
@@ -157,7 +160,7 @@ func sane(r classifier.Result) bool {
 	return r.Tail > 0 && r.Tail <= 1 && !math.IsInf(float64(r.Score), 0) && r.Score == r.Score
 }
 
-func (s *State) addName(si Sighting, it Item) {
+func (s *State) addName(si *Sighting, it Item) {
 	e := s.names.index[si.Result.Domain]
 	if e == nil {
 		domain := it.Domain()
@@ -175,7 +178,7 @@ func (s *State) addName(si Sighting, it Item) {
 	n.Networks.prune(s.horizon)
 	if si.Client.IsValid() {
 		network := NetworkPrefix(si.Client).Addr().As16()
-		n.Networks.add(Item{Hash: s.hash(network[:]), Seen: it.Seen, Count: 1, client: keyOf(ClientPrefix(si.Client))}, networksKept)
+		n.Networks.add(Item{Hash: s.hash(network[:]), Seen: it.Seen, Count: 1, client: clientOf(si.Client)}, networksKept)
 	}
 	s.addShape(&n.Agents, si.Agent, it.Seen)
 	s.addShape(&n.Paths, si.Path, it.Seen)
@@ -192,8 +195,8 @@ func (s *State) addShape(to *Sample, shape, seen uint32) {
 	to.add(Item{Hash: s.hash(binary.LittleEndian.AppendUint32(make([]byte, 0, 4), shape)), Seen: seen, Count: 1}, shapesKept)
 }
 
-func (s *State) addClient(si Sighting, it Item) {
-	e := s.client(si)
+func (s *State) addClient(si *Sighting, it Item) {
+	e := s.client(si.Client)
 	c := &e.value
 	c.First, c.Last = earliest(c.First, si.Time), max(c.Last, si.Time)
 	c.Sightings = addCapped(c.Sightings, 1)
@@ -206,13 +209,12 @@ func (s *State) addClient(si Sighting, it Item) {
 	s.clients.touch(e, clientClass(c), it.Seen)
 }
 
-// client is the entry of a sighting's client, which is made where there is none: then it must be touched.
-func (s *State) client(si Sighting) *entry[clientKey, Client] {
-	prefix := ClientPrefix(si.Client)
-	key := keyOf(prefix)
+// client is the entry of a client, which is made where there is none: then it must be touched.
+func (s *State) client(a netip.Addr) *entry[clientKey, Client] {
+	key := clientOf(a)
 	e := s.clients.index[key]
 	if e == nil {
-		e = s.clients.add(key, Client{Prefix: prefix})
+		e = s.clients.add(key, Client{Prefix: key.prefix()})
 	}
 	return e
 }
@@ -255,6 +257,23 @@ func keyOf(p netip.Prefix) clientKey {
 	}
 	b := p.Addr().As16()
 	return clientKey(binary.BigEndian.Uint64(b[:8]))
+}
+
+// clientOf is keyOf(ClientPrefix(a)) of a valid Addr, in a fifth of the time.
+func clientOf(a netip.Addr) clientKey {
+	b := a.As16()
+	if a.Is4() || a.Is4In6() {
+		return key4 | clientKey(binary.BigEndian.Uint32(b[12:]))
+	}
+	return clientKey(binary.BigEndian.Uint64(b[:8]))
+}
+
+// network is the key of the NetworkPrefix that a client is in.
+func (k clientKey) network() clientKey {
+	if k>>48 == key4>>48 {
+		return k &^ 0xff // a /24
+	}
+	return k &^ 0xffff // a /48
 }
 
 func (k clientKey) prefix() netip.Prefix {
@@ -331,7 +350,7 @@ func (n *Name) prune(since uint32) {
 
 // Client is what is known of the client with this address, or nil. It is valid until the State changes.
 func (s *State) Client(a netip.Addr) *Client {
-	e := s.clients.index[keyOf(ClientPrefix(a))]
+	e := s.clients.index[clientOf(a)]
 	if e == nil {
 		return nil
 	}

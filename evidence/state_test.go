@@ -278,3 +278,24 @@ func TestAConfigurationIsRefusedWithAWayOut(t *testing.T) {
 	f(func(c *Config) { c.Interest = 0 }, "evidence.interest: 0")
 	f(func(c *Config) { c.Queue = 0 }, "evidence.queue: 0")
 }
+
+func TestAKeyIsThatOfThePrefix(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		bytes := rapid.SliceOfN(rapid.Byte(), 16, 16).Draw(t, "address")
+		if rapid.Bool().Draw(t, "mapped") {
+			copy(bytes, "\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\xff\xff")
+		}
+		a := netip.AddrFrom16([16]byte(bytes))
+		if rapid.Bool().Draw(t, "IPv4") {
+			a = netip.AddrFrom4([4]byte(bytes[:4]))
+		}
+		client, network := ClientPrefix(a), NetworkPrefix(a)
+		if !a.Is4() && bytes[0] == 0xff {
+			return // a group: see key4
+		}
+		key := clientOf(a)
+		if key != keyOf(client) || key.prefix() != client || key.network() != keyOf(network) {
+			t.Errorf("%s: %#x for %s, %#x for %s", a, key, client, key.network(), network)
+		}
+	})
+}
