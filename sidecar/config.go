@@ -113,6 +113,13 @@ func (c Config) Validate() error {
 	return errors.Join(errs...)
 }
 
+// sets is the waf section with the mode, which says whether there must be sets. Validate does not ask that: referee waf init
+// makes the sets of a configuration that has none yet.
+func (c Config) sets() waf.Config {
+	c.WAF.Mode = c.Mode
+	return c.WAF
+}
+
 // restartNeeded lists the keys that differ in next and take effect at a start only: listeners, the ledger, the sets.
 func (c Config) restartNeeded(next Config) []string {
 	var keys []string

@@ -1,11 +1,13 @@
 package sidecar
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"os"
+	"path/filepath"
 	"strings"
 	"time"
 
@@ -27,7 +29,7 @@ func OpenModel(cfg ModelConfig) (*classifier.Model, error) {
 
 // Check does what New does before it touches a port or a disk: the configuration's values, the model, the lists.
 func Check(cfg Config) error {
-	if err := cfg.Validate(); err != nil {
+	if err := cmp.Or(cfg.Validate(), cfg.sets().Validate()); err != nil {
 		return err
 	}
 	_, err := newJudging(cfg, nil)
@@ -70,7 +72,7 @@ func Examine(ctx context.Context, cfg Config) []Finding {
 		add("candidate", detail, err)
 	}
 	add("data-dir", fmt.Sprintf("%s is usable", cfg.DataDir), examineLedger(ctx, cfg.DataDir))
-	detail, err := examineWAF(ctx, cfg.WAF)
+	detail, err := examineWAF(ctx, cfg.sets())
 	add("aws waf", detail, err)
 	return findings
 }
@@ -79,7 +81,7 @@ func Examine(ctx context.Context, cfg Config) []Finding {
 // reads every set, and writes none.
 func examineWAF(ctx context.Context, cfg waf.Config) (detail string, err error) {
 	if !cfg.Configured() {
-		return "no set is configured: nothing to write to, shadow mode alone", nil
+		return "no set is configured: nothing is written to AWS", cfg.Validate()
 	}
 	cfg.Mode = waf.ModeShadow
 	api, err := waf.NewAPI(ctx, cfg)
@@ -100,27 +102,33 @@ func examineWAF(ctx context.Context, cfg waf.Config) (detail string, err error) 
 		return "", err
 	}
 	var sets []string
-	for _, c := range plan.Changes {
-		sets = append(sets, fmt.Sprintf("%s holds %d", c.Set, len(c.Before)))
+	for i, c := range plan.Changes {
+		holds := fmt.Sprintf("%s holds %d", c.Set, len(c.Before))
+		if plan.Current[i].Sets == 0 {
+			holds = fmt.Sprintf("no set is configured for %s", c.Set)
+		}
+		sets = append(sets, holds)
 	}
 	return strings.Join(sets, ", "), nil
 }
 
-// examineLedger opens the ledger for reading. A running sidecar holds it for writing, and that is well.
+// examineLedger opens the ledger for reading, since a running sidecar holds it for writing, and that is well. Then it makes
+// and removes a file beside it, as a sidecar that starts makes its lock.
 func examineLedger(ctx context.Context, dir string) error {
 	if dir == "" {
 		return errors.New("data-dir is empty: nothing outlives the process")
 	}
 	l, err := ledger.OpenReadOnly(ctx, dir)
 	if err == nil {
-		return l.Close()
+		err = l.Close()
 	}
-	if !errors.Is(err, os.ErrNotExist) {
+	if err != nil && !errors.Is(err, ledger.ErrNone) { // a first start makes one
 		return err
 	}
 	probe, err := os.CreateTemp(dir, ".referee-probe-*")
-	if errors.Is(err, os.ErrNotExist) {
-		return nil // made at the first start
+	for errors.Is(err, os.ErrNotExist) && dir != filepath.Dir(dir) { // and the directories on the way to it
+		dir = filepath.Dir(dir)
+		probe, err = os.CreateTemp(dir, ".referee-probe-*")
 	}
 	if err != nil {
 		return fmt.Errorf("data-dir: not writable: %w; choose another directory or its owner", err)

@@ -198,8 +198,7 @@ func (s *Sidecar) openLedger(ctx context.Context) (err error) {
 
 // newUpdater makes the updater of the WAF sets. Only enforce mode with waf.writer and a ledger on disk may write.
 func (s *Sidecar) newUpdater(ctx context.Context) (*waf.Updater, error) {
-	cfg := s.config.WAF
-	cfg.Mode = s.config.Mode
+	cfg := s.config.sets()
 	if cfg.Mode == waf.ModeEnforce && !(cfg.Writer && s.durable) {
 		cfg.Mode = waf.ModeShadow
 		s.log.Warn("enforce mode writes nothing to AWS here: that needs waf.writer and a usable data-dir")
