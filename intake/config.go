@@ -2,6 +2,7 @@ package intake
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"net"
@@ -100,7 +101,7 @@ func (c ProxyConfig) Validate() error {
 		if path == "" {
 			errs = append(errs, errors.New("proxy.upstream: unix: needs the path of a socket, such as unix:/run/app.sock"))
 		}
-	} else if host, port, err := net.SplitHostPort(addr); err != nil || host == "" || port == "" || port == "0" {
+	} else if host, port, err := net.SplitHostPort(addr); err != nil || host == "" || !dialable(port) {
 		errs = append(errs, fmt.Errorf("proxy.upstream: %q is no host:port; write it like 127.0.0.1:8080, without http://, or like https://app.internal:8443", c.Upstream))
 	}
 	if !isTLS && (c.UpstreamCA != "" || c.UpstreamName != "") {
@@ -110,6 +111,12 @@ func (c ProxyConfig) Validate() error {
 		errs = append(errs, fmt.Errorf("proxy.max-body: %d is no size in bytes; 0 sets no limit", c.MaxBody))
 	}
 	return errors.Join(errs...)
+}
+
+// dialable tells a port by number or name. net.SplitHostPort takes http://x for the host http and the port //x.
+func dialable(port string) bool {
+	n, _ := net.DefaultResolver.LookupPort(context.Background(), "tcp", port) // 0 is what it says of no port and of an unknown one, too
+	return n > 0
 }
 
 func validateAddress(key, addr, usual string) error {

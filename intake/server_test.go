@@ -194,12 +194,16 @@ func TestAConfigurationThatCannotWorkIsRefused(t *testing.T) {
 	f("", func(*Config, *ProxyConfig) {})
 	f("", func(_ *Config, p *ProxyConfig) { p.Upstream = "unix:/run/app.sock" })
 	f("", func(_ *Config, p *ProxyConfig) { p.Upstream = "app.internal:80" })
-	f("", func(_ *Config, p *ProxyConfig) { *p = ProxyConfig{} }) // off
+	f("", func(_ *Config, p *ProxyConfig) { p.Upstream = "app.internal:http" }) // a service's name is dialled as well
+	f("", func(_ *Config, p *ProxyConfig) { *p = ProxyConfig{} })               // off
 	f(`listen: "8610" is no address`, func(c *Config, _ *ProxyConfig) { c.Listen = "8610" })
 	f("trusted-proxies: ", func(c *Config, _ *ProxyConfig) { c.TrustedProxies = []string{"x"} })
 	f("max-connections: 0", func(c *Config, _ *ProxyConfig) { c.MaxConnections = 0 })
 	f(`proxy.listen: ""`, func(_ *Config, p *ProxyConfig) { p.Listen = "" })
 	f("without http://", func(_ *Config, p *ProxyConfig) { p.Upstream = "http://127.0.0.1:8080" })
+	f("without http://", func(_ *Config, p *ProxyConfig) { p.Upstream = "http://x" }) // host http, port //x
+	f("proxy.upstream: ", func(_ *Config, p *ProxyConfig) { p.Upstream = "127.0.0.1:80800" })
+	f("proxy.upstream: ", func(_ *Config, p *ProxyConfig) { p.Upstream = "127.0.0.1:0" })
 	f("proxy.upstream: ", func(_ *Config, p *ProxyConfig) { p.Upstream = "127.0.0.1" })
 	f("proxy.upstream: ", func(_ *Config, p *ProxyConfig) { p.Upstream = ":80" })
 	f("proxy.upstream: unix:", func(_ *Config, p *ProxyConfig) { p.Upstream = "unix:" })
