@@ -36,13 +36,18 @@ func ParseConfidence(s string) (Confidence, error) {
 	if v > 0.5 {
 		c = Confidence(math.Round((1-v)*1e12) / 1e12) // 1 - 0.9999 is not 1e-4 in binary
 	}
-	return c, c.Validate()
+	if c.Validate() != nil {
+		return 0, fmt.Errorf("confidence %q: %s", s, tailRange) // as it was given, not what was made of it
+	}
+	return c, nil
 }
+
+const tailRange = "a benign tail is above 0 and below 0.5, a confidence above 0.5 and below 1"
 
 // Validate refuses what is no tail: it must be above 0 and below one half.
 func (c Confidence) Validate() error {
 	if !(c > 0 && c < 0.5) {
-		return fmt.Errorf("confidence %v: a benign tail is above 0 and below 0.5, a confidence above 0.5 and below 1", float64(c))
+		return fmt.Errorf("confidence %v: %s", float64(c), tailRange)
 	}
 	return nil
 }

@@ -1,6 +1,8 @@
 package classifier_test
 
 import (
+	"strconv"
+	"strings"
 	"testing"
 
 	"referee/classifier"
@@ -25,8 +27,11 @@ func TestAConfidenceIsAPresetATailOrItsComplement(t *testing.T) {
 
 	refused := func(text string) {
 		t.Helper()
-		if c, err := classifier.ParseConfidence(text); err == nil {
+		c, err := classifier.ParseConfidence(text)
+		if err == nil {
 			t.Errorf("%q was read as %v", text, float64(c))
+		} else if quoted := strconv.Quote(text); !strings.Contains(err.Error(), quoted) {
+			t.Errorf("%q does not name %s as it was given", err, quoted)
 		}
 	}
 	refused("")
@@ -34,6 +39,7 @@ func TestAConfidenceIsAPresetATailOrItsComplement(t *testing.T) {
 	refused("0")
 	refused("0.5")
 	refused("1")
+	refused("2")
 	refused("-1e-4")
 	refused("99.99")
 	refused("NaN")

@@ -8,6 +8,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/alecthomas/kong"
 	"github.com/google/go-cmp/cmp"
 
 	"referee/sidecar"
@@ -47,6 +48,28 @@ func TestEveryKeyOfTheFileIsAFlagOfServe(t *testing.T) {
 		if name := strings.ReplaceAll(key.path, ".", "-"); !flags[name] {
 			t.Errorf("the key %s has no flag --%s", key.path, name)
 		}
+	}
+}
+
+func TestTheVariableOfAFlagIsItsNameInCapitals(t *testing.T) {
+	var line commandLine
+	parsed, err := line.parse(&streams{args: []string{"serve"}})
+	if err != nil {
+		t.Fatal(err)
+	}
+	flags := 0
+	err = kong.Visit(parsed.Model, func(node kong.Visitable, next kong.Next) error {
+		if flag, isFlag := node.(*kong.Flag); isFlag && flag.Name != "help" {
+			flags++
+			want := []string{"REFEREE_" + strings.ToUpper(strings.ReplaceAll(flag.Name, "-", "_"))}
+			if diff := cmp.Diff(want, flag.Envs); diff != "" {
+				t.Errorf("--%s is another variable (-want +got):\n%s", flag.Name, diff)
+			}
+		}
+		return next(nil)
+	})
+	if err != nil || flags < 3*len(keys(reflect.TypeFor[sidecar.Config](), "")) { // serve, doctor and waf have them all
+		t.Errorf("%d flags were looked at, %v", flags, err)
 	}
 }
 
@@ -95,7 +118,7 @@ func configurationDocument() string {
 	var b strings.Builder
 	b.WriteString(`# Configuration
 
-One strict YAML file (` + "`referee --config FILE serve`" + `): an unknown key is an error with its line. Every key ` + "`a.b`" + ` is also the flag
+One strict YAML file (` + "`referee --config FILE serve`" + `): an unknown key or a bad value is an error with its line. Every key ` + "`a.b`" + ` is also the flag
 ` + "`--a-b`" + ` and the variable ` + "`REFEREE_A_B`" + `; a flag wins over a variable, that over the file, and that over the default.
 ` + "`referee serve --dry-run`" + ` checks and exits. SIGHUP reads everything again: a bad file changes nothing and says so; listeners, the
 data directory and the AWS sets change at the next start only.

@@ -9,6 +9,7 @@ import (
 	"io"
 	"os"
 	"os/signal"
+	"slices"
 	"syscall"
 
 	"github.com/alecthomas/kong"
@@ -17,7 +18,7 @@ import (
 // version is set by the linker.
 var version = "dev"
 
-// Exit codes, the same for every command.
+// Exit codes, the same for every command but waf plan: see exitChanges.
 const (
 	exitDone   = 0
 	exitFailed = 1
@@ -70,14 +71,20 @@ func run(ctx context.Context, std *streams) int {
 	}
 	fmt.Fprintf(std.err, "referee: %v\n", err)
 	var usage *kong.ParseError
-	if errors.As(err, &usage) {
+	if errors.As(err, &usage) && !planning(std.args) {
 		return exitUsage
 	}
 	return exitFailed
 }
 
-// variables is what the names of the environment's variables begin with.
-func (s *streams) variables() string {
+// planning says whether waf plan was asked for, understood or not: its 2 means that there is something to do, so whatever
+// is wrong is its 1.
+func planning(args []string) bool {
+	return slices.Contains(args, "waf") && slices.Contains(args, "plan")
+}
+
+// prefix is what the names of the environment's variables begin with.
+func (s *streams) prefix() string {
 	if s.plain {
 		return "REFEREE_DEMO"
 	}
@@ -90,7 +97,7 @@ func (c *commandLine) parse(std *streams) (*kong.Context, error) {
 		kong.Name("referee"),
 		kong.Description("Judges the Referer of each request and keeps AWS WAF sets filled with what it is sure of. "+
 			"It starts in shadow mode: it says what it would block, and writes nothing."),
-		kong.DefaultEnvars(std.variables()),
+		variables(std.prefix()),
 		kong.Writers(std.out, std.err),
 		kong.ConfigureHelp(kong.HelpOptions{Compact: true}),
 	)
