@@ -190,7 +190,7 @@ func (e *edge) Shutdown(ctx context.Context) error {
 	case <-ctx.Done():
 	}
 	n := e.dog.closeAll()
-	<-ended // which is soon, as nobody can read or write any more
+	<-ended // which is soon, as nobody can read or write any more; what a handler waits for besides ends with ctx too
 	if n == 0 {
 		return nil
 	}

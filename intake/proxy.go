@@ -57,8 +57,10 @@ func NewProxy(cfg ProxyConfig, j *Judge, reg prometheus.Registerer, log *slog.Lo
 	return p, nil
 }
 
-// Shutdown is server.Shutdown, and closes the connections to the application.
+// Shutdown is server.Shutdown, and closes the connections to the application: where ctx ends first, those too that an answer
+// is waited for on.
 func (p *Proxy) Shutdown(ctx context.Context) error {
+	defer context.AfterFunc(ctx, p.upstream.cut)()
 	err := p.server.Shutdown(ctx)
 	p.upstream.close()
 	return err
@@ -193,7 +195,7 @@ func (p *Proxy) fail(x *exchange, f failure, err error) {
 	default:
 		x.say("502 Bad Gateway", "the application gave no proper answer")
 	}
-	if p.trouble.allows(time.Now()) {
+	if p.upstream.ctx.Err() == nil && p.trouble.allows(time.Now()) {
 		p.log.Warn("the application behind the proxy is in trouble", "upstream", p.cfg.Upstream, "failure", f.reason(), "error", err)
 	}
 }

@@ -2,6 +2,7 @@ package intake
 
 import (
 	"context"
+	"errors"
 	"io"
 	"net"
 	"net/netip"
@@ -456,6 +457,54 @@ func TestTheProxyDrains(t *testing.T) {
 		t.Error(err)
 	}
 	waitFor(t, func() bool { return app.connectionsOpen() == 0 })
+}
+
+func TestShutdownWaitsNoLongerForAnApplicationThanItsContextSays(t *testing.T) {
+	f := func(upstream string, ln net.Listener, reached bool) {
+		t.Helper()
+		fix := newFixture(t)
+		p := fix.newProxy(t, ProxyConfig{
+			Upstream: upstream + ln.Addr().String(), ConnectTimeout: time.Minute, ResponseTimeout: time.Minute, StreamTimeout: time.Minute,
+			IdleTimeout: time.Minute, UpstreamIdle: time.Minute, MaxConnections: 10,
+		})
+		front := listener(t)
+		served := make(chan error, 1)
+		go func() { served <- p.Serve(front) }()
+		w := dial(t, front.Addr().String())
+		w.send(get + "\r\n")
+		c, err := ln.Accept() // and never a word
+		if err != nil {
+			t.Fatal(err)
+		}
+		defer c.Close()
+		if reached {
+			if _, err := c.Read(make([]byte, 1)); err != nil {
+				t.Error(err)
+			}
+		}
+		ctx, cancel := context.WithTimeout(context.Background(), 50*time.Millisecond)
+		defer cancel()
+		down := make(chan error, 1)
+		go func() { down <- p.Shutdown(ctx) }()
+		select {
+		case err := <-down:
+			if !errors.Is(err, context.DeadlineExceeded) {
+				t.Errorf("%q: it does not say that a connection was cut off: %v", upstream, err)
+			}
+		case <-time.After(20 * time.Second):
+			t.Fatalf("%q: it still waits", upstream)
+		}
+		if err := <-served; err != nil {
+			t.Error(err)
+		}
+		if n := p.upstream.dog.len(); n != 0 {
+			t.Errorf("%q: %d connections to the application left open", upstream, n)
+		}
+	}
+	ln := listener(t)
+	defer ln.Close()
+	f("", ln, true)
+	f("https://", ln, false) // in the middle of a handshake
 }
 
 func TestMetricsOfTheProxyCountItsFailures(t *testing.T) {

@@ -27,6 +27,8 @@ type upstream struct {
 	tls           *tls.Config // nil: none
 	dog           *watchdog
 	keep          time.Duration // how long an idle connection is kept
+	ctx           context.Context
+	cancel        context.CancelFunc // when nobody may wait for the application any more
 
 	mu     sync.Mutex
 	idle   []*upstreamConn // by the time they came back
@@ -46,6 +48,7 @@ func newUpstream(cfg ProxyConfig) (*upstream, error) {
 		network: "tcp", addr: cfg.Upstream, dialer: net.Dialer{Timeout: cfg.ConnectTimeout}, keep: cfg.UpstreamIdle,
 		dog: newWatchdog(min(cfg.ResponseTimeout, cfg.StreamTimeout)),
 	}
+	u.ctx, u.cancel = context.WithCancel(context.Background())
 	if path, isUnix := strings.CutPrefix(cfg.Upstream, "unix:"); isUnix {
 		u.network, u.addr = "unix", path
 	} else if addr, isTLS := strings.CutPrefix(cfg.Upstream, "https://"); isTLS {
@@ -70,7 +73,7 @@ func newUpstream(cfg ProxyConfig) (*upstream, error) {
 
 // dial makes a connection, TLS and all, within connect-timeout.
 func (u *upstream) dial() (net.Conn, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), u.dialer.Timeout)
+	ctx, cancel := context.WithTimeout(u.ctx, u.dialer.Timeout)
 	defer cancel()
 	conn, err := u.dialer.DialContext(ctx, u.network, u.addr)
 	if err != nil || u.tls == nil {
@@ -108,6 +111,10 @@ func (u *upstream) get(fresh bool) (*upstreamConn, error) {
 		return nil, err
 	}
 	w := u.dog.watch(conn)
+	if err := u.ctx.Err(); err != nil { // cut may have come before it was watched
+		w.end()
+		return nil, err
+	}
 	return &upstreamConn{watched: w, br: bufio.NewReaderSize(w, maxResponseHead)}, nil
 }
 
@@ -154,11 +161,18 @@ func (u *upstream) closeIdle(n int) {
 	u.idle = u.idle[:rest]
 }
 
+// cut ends all that waits for the application, and has nothing wait for it from now on.
+func (u *upstream) cut() {
+	u.cancel()
+	u.dog.closeAll()
+}
+
 // close closes the idle connections, and those in use when they come back.
 func (u *upstream) close() {
 	u.mu.Lock()
 	defer u.mu.Unlock()
 	u.closed = true
+	u.cancel()
 	u.closeIdle(len(u.idle))
 	if u.reaper != nil {
 		u.reaper.Stop()
