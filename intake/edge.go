@@ -41,6 +41,7 @@ type edge struct {
 	dog   *watchdog
 	log   *slog.Logger
 	serve func(*watched) // answers requests until one side wants no more
+	cut   func()         // ends what serve waits for besides its connection; nil where that is nothing
 
 	panics   counter
 	bad      counter
@@ -190,7 +191,10 @@ func (e *edge) Shutdown(ctx context.Context) error {
 	case <-ctx.Done():
 	}
 	n := e.dog.closeAll()
-	<-ended // which is soon, as nobody can read or write any more; what a handler waits for besides ends with ctx too
+	if e.cut != nil {
+		e.cut()
+	}
+	<-ended // which is soon, as nobody can read or write any more
 	if n == 0 {
 		return nil
 	}

@@ -37,6 +37,7 @@ func NewProxy(cfg ProxyConfig, j *Judge, reg prometheus.Registerer, log *slog.Lo
 	}
 	p := &Proxy{cfg: cfg, judge: j, upstream: up}
 	p.exchanges.New = func() any { return &exchange{proxy: p} }
+	p.cut = up.cut
 	p.prepare("proxy", cfg.MaxConnections, cfg.IdleTimeout, p.forward, p.refuseFault, reg, log)
 	for f := none + 1; f < numFailures; f++ {
 		reg.MustRegister(prometheus.NewCounterFunc(prometheus.CounterOpts{
@@ -60,7 +61,6 @@ func NewProxy(cfg ProxyConfig, j *Judge, reg prometheus.Registerer, log *slog.Lo
 // Shutdown is server.Shutdown, and closes the connections to the application: where ctx ends first, those too that an answer
 // is waited for on.
 func (p *Proxy) Shutdown(ctx context.Context) error {
-	defer context.AfterFunc(ctx, p.upstream.cut)()
 	err := p.server.Shutdown(ctx)
 	p.upstream.close()
 	return err
