@@ -73,7 +73,7 @@ type view struct {
 	Plots                      []plot
 	CSP                        string
 	Answer                     []string
-	Warning                    string
+	Warning, Counted           string
 	Verb, NamesNow, ClientsNow string
 	Flagged, SavedRequests     uint64
 	ActiveNames, PastNames     hitTable
@@ -99,7 +99,7 @@ func (r *Report) HTML(w io.Writer) error {
 	v := view{
 		Report: r, CSS: template.CSS(pageCSS), JS: template.JS(pageJS), CSP: contentSecurityPolicy(), //nolint:gosec // our own files
 		Plots:  r.plots(),
-		Answer: r.answer(), Warning: r.warning(), Flagged: r.flagged(), SavedRequests: r.savedRequests(),
+		Answer: r.answer(), Warning: r.warning(), Counted: r.counted(), Flagged: r.flagged(), SavedRequests: r.savedRequests(),
 		Verb: "that would be blocked", NamesNow: "names it would block now", ClientsNow: "clients it would block now",
 	}
 	if r.Mode == Enforce {

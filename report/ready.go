@@ -254,7 +254,7 @@ func (r *Report) modelCheck(made string, now time.Time) Check {
 	}
 	for _, layout := range []string{time.RFC3339, time.DateOnly} {
 		if t, err := time.Parse(layout, made); err == nil {
-			c.State, c.Value = grade(now.Sub(t) <= oldestModel), fmt.Sprintf("%s, made %s", span(now.Sub(t)), t.Format(time.DateOnly))
+			c.State, c.Value = grade(now.Sub(t) <= oldestModel), fmt.Sprintf("%s, made %s", count(int(now.Sub(t)/(24*time.Hour)), "day"), t.Format(time.DateOnly))
 		}
 	}
 	return c

@@ -10,6 +10,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/google/go-cmp/cmp"
 	"golang.org/x/net/html"
@@ -322,4 +323,54 @@ func TestNumbersInWords(t *testing.T) {
 	g(999_999, 1_000_000, "> 99.99 %")
 	g(1, 300, "0.33 %")
 	g(1, 3, "33.3 %")
+}
+
+func TestALengthOfTimeIsSaidAsItWasAskedFor(t *testing.T) {
+	f := func(period, want string) {
+		t.Helper()
+		d, err := ParsePeriod(period)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := span(d); got != want {
+			t.Errorf("%s is %q, want %q", period, got, want)
+		}
+	}
+	f("30s", "30 seconds")
+	f("1m", "1 minute")
+	f("90s", "1 minute 30 seconds")
+	f("90m", "1 hour 30 minutes")
+	f("24h", "24 hours")
+	f("2d", "2 days")
+	f("84h", "3 days 12 hours")
+}
+
+func TestThePeriodSaysFromWhenRequestsAreCounted(t *testing.T) {
+	f := func(since, first time.Time, want string) {
+		t.Helper()
+		r := sample()
+		r.Since, r.Totals.First = since, first
+		text, _, page := rendered(t, r)
+		const said = "Requests are counted in whole hours"
+		for _, out := range [][]byte{text, page} {
+			if _, rest, found := strings.Cut(string(out), said); found != (want != "") || !strings.Contains(rest, want) {
+				t.Errorf("since %v, first %v: %q was looked for in\n%.500s", since, first, want, out)
+			}
+		}
+	}
+	f(noon.Add(-time.Hour), noon, "")
+	f(noon.Add(-90*time.Minute), noon, "from 2026-03-08 10:00 UTC")
+	f(noon.Add(-time.Minute), noon, "from 2026-03-08 11:00 UTC")
+	f(noon.Add(-time.Minute), time.Time{}, "from 2026-03-08 11:00 UTC")                                 // no request
+	f(noon.Add(-90*24*time.Hour), noon.Add(-90*24*time.Hour-12*time.Hour), "from 2025-12-08 00:00 UTC") // a day of the ledger
+}
+
+// The answer counts the checks that are required; the table says of the others that they are not.
+func TestEveryFormatSaysWhichChecksAreForTheOwnerToWeigh(t *testing.T) {
+	text, _, page := rendered(t, sample())
+	for _, out := range [][]byte{text, page} {
+		if n := strings.Count(string(out), "(for you to weigh)"); n != 1 {
+			t.Errorf("it is said %d times in\n%s", n, out)
+		}
+	}
 }

@@ -19,8 +19,10 @@ const textRows = 25
 func (r *Report) Text(w io.Writer) error {
 	b := new(strings.Builder)
 	fmt.Fprintf(b, "Referee report: %s mode, %s to %s UTC\n", printable(r.Mode), minute(r.Since), minute(r.Generated))
+	if s := r.counted(); s != "" {
+		fmt.Fprintln(b, s)
+	}
 	fmt.Fprintf(b, "Confidence %s: a name is flagged if at most 1 in %s benign names scores as high.\nModel %s, policy %s.\n\n",
-
 		printable(r.Settings.Confidence), grouped(r.Settings.OneIn), printable(r.Settings.Model), printable(r.Settings.Policy))
 	for _, s := range r.answer() {
 		for line := range strings.Lines(wrap(s)) {
@@ -57,7 +59,11 @@ func (r *Report) textReady(w *strings.Builder) {
 		if c.State == Fail {
 			word = "FAIL"
 		}
-		t.AppendRow(table.Row{word, printable(c.Title), printable(c.Value)})
+		title := c.Title
+		if !c.Required {
+			title += " (for you to weigh)"
+		}
+		t.AppendRow(table.Row{word, printable(title), printable(c.Value)})
 		note := ""
 		if c.State != Pass {
 			note = printable("passes if: " + c.Rule)
@@ -254,7 +260,7 @@ func (r *Report) textSets(w *strings.Builder) {
 		return
 	}
 	heading(w, "What changed")
-	t = newTable("generation", "time", "set", "added", "removed", "state", "why")
+	t = newTable("generation", "time", "set", "items in", "items out", "state", "why")
 	right(t, 1, 4, 5)
 	var notes []string
 	for _, g := range r.Generations[:min(len(r.Generations), textRows)] {

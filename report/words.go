@@ -83,15 +83,25 @@ func share(part, whole uint64) string {
 	return fmt.Sprintf("%.1f %%", p)
 }
 
-// span is a length of time as people say it.
+// span is a length of time as people say it, in two units at most: 90m is 1 hour 30 minutes.
 func span(d time.Duration) string {
-	switch {
-	case d < time.Hour:
-		return count(int(d.Minutes()), "minute")
-	case d < 48*time.Hour:
-		return count(int(d.Hours()), "hour")
+	in := func(unit time.Duration, noun string, less time.Duration, lesser string) string {
+		said := count(int(d/unit), noun)
+		if n := int(d % unit / less); n > 0 {
+			said += " " + count(n, lesser)
+		}
+		return said
 	}
-	return count(int(d.Hours()/24), "day")
+	const day = 24 * time.Hour
+	switch {
+	case d < time.Minute:
+		return count(int(d/time.Second), "second")
+	case d < time.Hour:
+		return in(time.Minute, "minute", time.Second, "second")
+	case d < 2*day:
+		return in(time.Hour, "hour", time.Minute, "minute")
+	}
+	return in(day, "day", time.Hour, "hour")
 }
 
 // printable makes a string safe to show: whatever is not printable ASCII becomes an escape, so that it can neither
@@ -248,6 +258,18 @@ func (r *Report) answer() []string {
 		s = append([]string{r.Ready.Answer}, s...)
 	}
 	return s
+}
+
+// counted says from when requests are counted, where that is before Since; else it is "".
+func (r *Report) counted() string {
+	from := r.Since.Truncate(time.Hour)
+	if first := r.Totals.First; !first.IsZero() && first.Before(from) {
+		from = first // a day, as the ledger keeps what is older
+	}
+	if from.Equal(r.Since) {
+		return ""
+	}
+	return fmt.Sprintf("Requests are counted in whole hours, old ones in whole days: from %s UTC.", minute(from))
 }
 
 // warning says what makes the report less than it seems, or "".
