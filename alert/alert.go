@@ -27,12 +27,13 @@ const (
 	Ledger   Kind = "ledger"   // the ledger cannot be written, or what it holds is damaged
 	Model    Kind = "model"    // a model or a configuration could not be loaded; the one before goes on
 	AWS      Kind = "aws"      // no AWS client could be made: no set is read or written
+	Internal Kind = "internal" // a part of Referee failed inside, and was begun anew
 	Test     Kind = "test"     // the owner asked whether alerts arrive
 )
 
 // Kinds are all of them.
 func Kinds() []Kind {
-	return []Kind{Attack, Held, Approval, Breaker, Saved, Drift, Ledger, Model, AWS, Test}
+	return []Kind{Attack, Held, Approval, Breaker, Saved, Drift, Ledger, Model, AWS, Internal, Test}
 }
 
 // Alert is one thing that needs the owner.

@@ -1,7 +1,7 @@
 package policy
 
 import (
-	"maps"
+	"iter"
 	"net/netip"
 	"time"
 )
@@ -56,73 +56,84 @@ func (h *Hits) returns(key func() string, now time.Time) int {
 // remember gives hits the memory of the hits before them, and of what these decisions let expire. A hit that is exempt is
 // not remembered. It changes hits, which are new, and no others.
 func (p *Policy) remember(hits, before *Hits, decisions []Decision) {
-	var old map[string]former
 	if before != nil {
-		old, hits.spared = before.former, before.spared
+		hits.former, hits.spared = before.former, before.spared
 	}
-	hits.former = old
-	p.rememberSpared(hits, decisions)
-	copied := false
-	change := func() map[string]former {
-		if !copied {
-			hits.former, copied = make(map[string]former, len(old)+16), true
-			for key, f := range old {
-				if decisions[0].Time.Before(f.until) {
-					hits.former[key] = f
-				}
-			}
-		}
-		return hits.former
-	}
+	m := memory{p: p, hits: hits}
 	for i := range decisions {
-		d := &decisions[i]
-		key := d.Hit.Key()
-		switch expired := d.Action == Release && !d.Hit.Expires.After(d.Time); {
-		case expired && p.remembered(d.Hit.Kind) > 0:
-			if f := change(); len(f) < maxFormer {
-				f[key] = former{d.Hit.Returns, d.Time.Add(p.remembered(d.Hit.Kind))}
-			}
-		case d.Action == Block && d.Hit.Returns > 0:
-			delete(change(), key)
-		}
+		m.take(&decisions[i])
 	}
 }
 
-// rememberSpared keeps which clients a session speaks for as long as an entry of such a client may stand in a set.
-func (p *Policy) rememberSpared(hits *Hits, decisions []Decision) {
-	copied := false
-	for i := range decisions {
-		d := &decisions[i]
-		_, was := hits.spared[d.Hit.Client]
-		if d.Hit.Kind != KindClient || d.Action != Spare && !(d.Action == Block && was) {
-			continue
-		}
-		if !copied {
-			next := make(map[netip.Prefix]time.Time, len(hits.spared)+1)
-			for prefix, until := range hits.spared {
-				if d.Time.Before(until) {
-					next[prefix] = until
-				}
-			}
-			hits.spared, copied = next, true
-		}
-		if d.Action == Block {
-			delete(hits.spared, d.Hit.Client)
-		} else if len(hits.spared) < maxFormer {
-			hits.spared[d.Hit.Client] = d.Time.Add(max(p.cfg.Client.TTL, p.cfg.Client.TTLCap))
-		}
-	}
-}
-
-// Remember returns hits that also know which hits expired lately and which clients were spared, from the decisions on them in the order in which they
-// were made: what a process takes up at its start.
-func (p *Policy) Remember(h *Hits, decisions []Decision) *Hits {
+// Remember returns hits that also know which hits expired lately and which clients were spared, from the decisions on them in the order
+// in which they were made, those that only extend a hit left out or not: what a process takes up at its start. It stops at the
+// first error.
+func (p *Policy) Remember(h *Hits, decisions iter.Seq2[Decision, error]) (*Hits, error) {
 	next := *h
-	next.former = maps.Clone(h.former)
-	for i := range decisions {
-		p.remember(&next, &Hits{former: next.former, spared: next.spared}, decisions[i:i+1])
+	m := memory{p: p, hits: &next}
+	for d, err := range decisions {
+		if err != nil {
+			return nil, err
+		}
+		m.take(&d)
 	}
-	return &next
+	return &next, nil
+}
+
+// memory is what hits remember, in the making: maps that they share with the hits before them are copied at the first change.
+type memory struct {
+	p                      *Policy
+	hits                   *Hits
+	ownsFormer, ownsSpared bool
+}
+
+func (m *memory) take(d *Decision) {
+	m.takeSpared(d)
+	key := d.Hit.Key()
+	switch expired := d.Action == Release && !d.Hit.Expires.After(d.Time); {
+	case expired && m.p.remembered(d.Hit.Kind) > 0:
+		if f := m.former(d.Time); len(f) < maxFormer {
+			f[key] = former{d.Hit.Returns, d.Time.Add(m.p.remembered(d.Hit.Kind))}
+		}
+	case d.Action == Block && d.Hit.Returns > 0:
+		delete(m.former(d.Time), key)
+	}
+}
+
+// former is the map to change: a copy without what is over.
+func (m *memory) former(now time.Time) map[string]former {
+	if !m.ownsFormer {
+		next := make(map[string]former, len(m.hits.former)+16)
+		for key, f := range m.hits.former {
+			if now.Before(f.until) {
+				next[key] = f
+			}
+		}
+		m.hits.former, m.ownsFormer = next, true
+	}
+	return m.hits.former
+}
+
+// takeSpared keeps which clients a session speaks for as long as an entry of such a client may stand in a set.
+func (m *memory) takeSpared(d *Decision) {
+	_, was := m.hits.spared[d.Hit.Client]
+	if d.Hit.Kind != KindClient || d.Action != Spare && !(d.Action == Block && was) {
+		return
+	}
+	if !m.ownsSpared {
+		next := make(map[netip.Prefix]time.Time, len(m.hits.spared)+1)
+		for prefix, until := range m.hits.spared {
+			if d.Time.Before(until) {
+				next[prefix] = until
+			}
+		}
+		m.hits.spared, m.ownsSpared = next, true
+	}
+	if d.Action == Block {
+		delete(m.hits.spared, d.Hit.Client)
+	} else if len(m.hits.spared) < maxFormer {
+		m.hits.spared[d.Hit.Client] = d.Time.Add(max(m.p.cfg.Client.TTL, m.p.cfg.Client.TTLCap))
+	}
 }
 
 // Memory is how far back the decisions that Remember wants go.

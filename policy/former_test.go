@@ -1,6 +1,7 @@
 package policy
 
 import (
+	"strconv"
 	"testing"
 	"time"
 )
@@ -30,7 +31,7 @@ func TestWhatExpiredIsRememberedUntilItComesBackOrIsForgotten(t *testing.T) {
 	key := func() string { return hit(0, 0).Key() }
 	f := func(want int, now int, decisions ...Decision) {
 		t.Helper()
-		if got := p.Remember(NewHits(nil), decisions).returns(key, at(now)); got != want {
+		if got := remember(t, p, NewHits(nil), decisions).returns(key, at(now)); got != want {
 			t.Errorf("it has come back %d times, want %d", got, want)
 		}
 	}
@@ -81,4 +82,38 @@ func clientsOf(h *Hits) (clients []Hit) {
 		}
 	}
 	return clients
+}
+
+func remember(t *testing.T, p *Policy, h *Hits, decisions []Decision) *Hits {
+	t.Helper()
+	hits, err := p.Remember(h, func(yield func(Decision, error) bool) {
+		for _, d := range decisions {
+			if !yield(d, nil) {
+				return
+			}
+		}
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	return hits
+}
+
+// A restart after a large attack has expired must not take minutes: what is remembered is copied once, not for each decision.
+func BenchmarkRememberAfterALargeAttack(b *testing.B) {
+	p := newPolicy(b, defaults())
+	decisions := func(yield func(Decision, error) bool) {
+		for i := range maxHits {
+			h := Hit{Kind: KindName, Domain: "kq" + strconv.Itoa(i) + ".com", Expires: noon}
+			if !yield(Decision{Time: noon, Action: Release, Hit: h}, nil) {
+				return
+			}
+		}
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		if _, err := p.Remember(NewHits(nil), decisions); err != nil {
+			b.Fatal(err)
+		}
+	}
 }

@@ -89,7 +89,7 @@ func (p *Policy) For(m *classifier.Model) (*Policy, error) {
 		return nil, fmt.Errorf("policy: %w", err)
 	}
 	next := *p
-	next.model = m.ID()
+	next.model, next.wald = m.ID(), newSequential(next.cfg.Client, m.Info().Figures)
 	next.id = next.hash()
 	return &next, nil
 }

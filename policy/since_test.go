@@ -150,7 +150,7 @@ func TestWhoWasSparedIsRememberedOverARestart(t *testing.T) {
 		t.Fatalf("%+v", decisions)
 	}
 	h := decisions[0].Hit
-	hits := p.Remember(NewHits(nil), decisions)
+	hits := remember(t, p, NewHits(nil), decisions)
 	if !hits.Spared(h, noon.Add(time.Hour)) || hits.Spared(h, noon.Add(24*time.Hour)) {
 		t.Error("spared for another time than an entry of the client may stand in a set")
 	}
@@ -158,7 +158,7 @@ func TestWhoWasSparedIsRememberedOverARestart(t *testing.T) {
 		t.Errorf("told again after a restart: %+v", more)
 	}
 	back := Decision{Time: noon.Add(time.Hour), Action: Block, Hit: h}
-	if p.Remember(hits, []Decision{back}).Spared(h, noon.Add(time.Hour)) {
+	if remember(t, p, hits, []Decision{back}).Spared(h, noon.Add(time.Hour)) {
 		t.Error("spared, and a hit again")
 	}
 }

@@ -12,7 +12,7 @@ func TestAClientIsTakenOutOfTheHitsAndTheirMemory(t *testing.T) {
 	hit := func(s string) Hit { return Hit{Kind: KindClient, Client: netip.MustParsePrefix(s), Expires: at} }
 	a, b := hit("198.51.100.1/32"), hit("198.51.100.2/32")
 	name := Hit{Kind: KindName, Domain: "kq3v9z.com"}
-	hits := p.Remember(NewHits([]Hit{a, b, name}), []Decision{
+	hits := remember(t, p, NewHits([]Hit{a, b, name}), []Decision{
 		{Time: at, Action: Release, Hit: a},
 		{Time: at, Action: Spare, Hit: a},
 		{Time: at, Action: Release, Hit: b},

@@ -183,7 +183,16 @@ func (w *owner) restore(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	w.hits = w.o.Policy.Remember(policy.NewHits(active), s.Decisions)
+	w.hits, err = w.o.Policy.Remember(policy.NewHits(active), func(yield func(policy.Decision, error) bool) {
+		for _, d := range s.Decisions {
+			if !yield(d, nil) {
+				return
+			}
+		}
+	})
+	if err != nil {
+		return err
+	}
 	w.first, w.clock, w.decided = s.First, s.Clock, s.Clock
 	return w.lows.restore(s)
 }

@@ -128,7 +128,4 @@ func (s *Sidecar) told() []ledger.Alert {
 }
 
 // deliver sends alerts until ctx ends. What could not be sent is on the log, and is no reason to call an end a failure.
-func (s *Sidecar) deliver(ctx context.Context) error {
-	_ = s.alerts.Run(ctx)
-	return nil
-}
+func (s *Sidecar) deliver(ctx context.Context) { _ = s.alerts.Run(ctx) }

@@ -19,6 +19,11 @@ type written struct {
 // commit writes a batch and, behind it, erases what is to be forgotten, of which the batch and all later ones say nothing
 // any more. A request stands until there is nothing left: while the client is in a WAF set, the updater has to take it out.
 func (k *keeper) commit(ctx context.Context, batch *ledger.Batch, forget []ledger.ForgetRequest) (w written) {
+	defer func() {
+		if p := recover(); p != nil {
+			w = written{err: k.s.loops.panicked("ledger", p), forget: forget}
+		}
+	}()
 	if w.err = k.give(ctx, batch); w.err != nil || !k.s.durable {
 		w.forget = forget
 		return w

@@ -33,7 +33,7 @@ func newHealth(reg prometheus.Registerer, log *slog.Logger) *health {
 	}, []string{"part"})}
 	reg.MustRegister(h.degraded)
 	for _, part := range []string{
-		"ledger", "labels", "aws", "waf", string(live), string(candidate), "syslog", "logs-files", "logs-s3", "logs-memory",
+		"background", "ledger", "labels", "aws", "waf", string(live), string(candidate), "syslog", "logs-files", "logs-s3", "logs-memory",
 		"logs-firehose-key", "logs-firehose-tls",
 	} {
 		h.degraded.WithLabelValues(part) // 0 before the first trouble
@@ -70,7 +70,7 @@ func (h *health) set(part string, err error) {
 // alertOf are the parts whose trouble the owner is told of. The updater tells of the sets itself: what the next tick mends is
 // no alert.
 var alertOf = map[string]alert.Kind{
-	"ledger": alert.Ledger, "labels": alert.Ledger, "aws": alert.AWS, string(live): alert.Model, string(candidate): alert.Model,
+	"background": alert.Internal, "ledger": alert.Ledger, "labels": alert.Ledger, "aws": alert.AWS, string(live): alert.Model, string(candidate): alert.Model,
 }
 
 var requestID = regexp.MustCompile(`RequestID: [0-9A-Za-z-]+`)

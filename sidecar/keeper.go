@@ -3,7 +3,6 @@ package sidecar
 import (
 	"context"
 	"fmt"
-	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
@@ -37,6 +36,7 @@ type keeper struct {
 	decided   *policy.Hits                // what the evidence says
 	published atomic.Pointer[policy.Hits] // what the ledger has too
 	pending   *ledger.Batch               // given to the ledger, not yet known to be there
+	writing   chan written                // what came of the batch that is being written; nil: none is
 
 	forgetting []ledger.ForgetRequest // of whom pending says nothing any more, and whom the ledger is to forget behind it
 	compared   *comparison
@@ -75,15 +75,12 @@ func newKeeper(ctx context.Context, s *Sidecar) (*keeper, error) {
 		return nil, fmt.Errorf("restore hits: %w", err)
 	}
 	rules := s.judging.Load().policy
-	lately, err := s.ledger.Decisions(ctx, s.now().Add(-rules.Memory()), 0)
-	if err != nil {
+	if k.decided, err = rules.Remember(policy.NewHits(hits), s.ledger.Changes(ctx, s.now().Add(-rules.Memory()))); err != nil {
 		return nil, fmt.Errorf("restore what expired lately: %w", err)
 	}
-	slices.Reverse(lately) // the newest comes first
 	if err := s.ledger.Skipped(); err != nil {
 		s.log.Warn("a part of the ledger was left out: `referee ledger verify` and `check` say what is wrong", "error", err)
 	}
-	k.decided = rules.Remember(policy.NewHits(hits), lately)
 	k.publish()
 	return k, nil
 }
@@ -97,27 +94,27 @@ func (k *keeper) run(ctx context.Context) error {
 	drain, commit := time.NewTicker(drainEvery), time.NewTicker(commitEvery)
 	defer drain.Stop()
 	defer commit.Stop()
-	committed := make(chan written, 1)
-	committing := false
 	for {
 		select {
 		case <-drain.C:
 			k.drain()
 		case <-commit.C:
 			k.s.judge.Tick()
-			if committing {
+			if k.writing != nil {
 				continue // a slow disk: evidence goes on, the next batch is larger
 			}
-			batch, forget := k.batch(), k.forgetting
-			committing = true
-			go func() { committed <- k.commit(context.WithoutCancel(ctx), batch, forget) }() // an end must not cut it
-		case w := <-committed:
-			committing = false
+			batch, forget, writing := k.batch(), k.forgetting, make(chan written, 1)
+			k.writing = writing
+			go func() { writing <- k.commit(context.WithoutCancel(ctx), batch, forget) }() // an end must not cut it
+		case w := <-k.writing:
+			k.writing = nil
 			k.forgetting = w.forget
 			k.settle(w.err)
 		case <-ctx.Done():
-			if committing {
-				k.settle((<-committed).err)
+			if k.writing != nil {
+				w := <-k.writing
+				k.writing = nil
+				k.settle(w.err)
 			}
 			return k.finish()
 		}

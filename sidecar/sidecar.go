@@ -33,6 +33,7 @@ type Sidecar struct {
 	now      func() time.Time
 	registry *prometheus.Registry
 	health   *health
+	loops    *supervisor
 	alerts   *alert.Alerts
 
 	judging   atomic.Pointer[judging]
@@ -71,6 +72,7 @@ func New(ctx context.Context, cfg Config, log *slog.Logger, now func() time.Time
 	s := &Sidecar{config: cfg, log: log, now: now, registry: prometheus.NewRegistry(), queue: evidence.NewQueue(cfg.Evidence.Queue)}
 	s.registry.MustRegister(collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}))
 	s.health = newHealth(s.registry, log)
+	s.loops = newSupervisor(s.health, s.registry)
 	var err error
 	if s.alerts, err = NewAlerts(cfg, s.registry, log, now); err != nil {
 		return nil, err
@@ -228,12 +230,16 @@ func (s *Sidecar) Run(ctx context.Context) error {
 	background, stopBackground := context.WithCancel(context.WithoutCancel(ctx))
 	defer stopBackground()
 	var loops errgroup.Group
-	loops.Go(func() error { return s.keeper.run(background) })
-	loops.Go(func() error { s.reconcile(background); return nil })
-	loops.Go(func() error { s.watchModels(background); return nil })
-	loops.Go(func() error { s.followLabels(background); return nil })
-	loops.Go(func() error { s.tidy(background); return nil })
-	loops.Go(func() error { return s.deliver(background) })
+	for name, loop := range map[string]func(context.Context) error{
+		"evidence":  s.keeper.run,
+		"WAF sets":  endless(s.reconcile),
+		"models":    endless(s.watchModels),
+		"labels":    endless(s.followLabels),
+		"retention": endless(s.tidy),
+		"alerts":    endless(s.deliver),
+	} {
+		loops.Go(func() error { return s.loops.run(background, name, loop) })
+	}
 	reading, stopReading := context.WithCancel(background)
 	defer stopReading()
 	var readers errgroup.Group
@@ -260,6 +266,11 @@ func (s *Sidecar) Run(ctx context.Context) error {
 	err = errors.Join(err, readers.Wait()) // what they remember as read must be among the last evidence
 	stopBackground()
 	return errors.Join(err, loops.Wait(), s.ledger.Close())
+}
+
+// endless is a loop that only ends with its context.
+func endless(loop func(context.Context)) func(context.Context) error {
+	return func(ctx context.Context) error { loop(ctx); return nil }
 }
 
 func (s *Sidecar) drain() error {

@@ -8,7 +8,6 @@ import (
 	"io"
 	"log/slog"
 	"net/netip"
-	"slices"
 	"strings"
 	"time"
 
@@ -75,12 +74,10 @@ func (c *wafCommand) tick(
 	}
 	exempt := rules.ExemptHit
 	if c.Intake.SessionHeader != "" {
-		lately, err := l.Decisions(ctx, now.Add(-rules.Memory()), 0)
+		known, err := rules.Remember(policy.NewHits(hits), l.Changes(ctx, now.Add(-rules.Memory())))
 		if err != nil {
 			return waf.Plan{}, err
 		}
-		slices.Reverse(lately) // the newest comes first
-		known := rules.Remember(policy.NewHits(hits), lately)
 		exempt = func(h policy.Hit) bool { return rules.ExemptHit(h) || known.Spared(h, now) }
 	}
 	var api waf.API
