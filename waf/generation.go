@@ -49,6 +49,7 @@ type Entry struct {
 	Rank    float64   `json:"rank"`
 	Expires time.Time `json:"expires"`
 	Adopted bool      `json:"adopted,omitempty"` // found in the set, known to no hit
+	Kept    bool      `json:"kept,omitempty"`    // its hit is gone and nothing says why: see KeepUnexplained
 	Raw     bool      `json:"raw,omitempty"`     // a pattern as it was found: not of Referee's form, or foreign
 	Foreign bool      `json:"foreign,omitempty"` // in a shared set, and not Referee's: it is never taken out
 }

@@ -163,6 +163,9 @@ func (u *Updater) follow(ctx context.Context, plan Plan, standing Standing, now 
 	}
 	u.clearOthers(AboutApproval, asking)
 	for _, id := range standing.Force {
+		if slices.ContainsFunc(kinds(), func(kind SetKind) bool { return u.forced[kind] < id }) {
+			continue // a set could not be read or written: its turn comes while the order counts, and the others have had theirs
+		}
 		if err := u.journal.Carried(ctx, id); err != nil {
 			return &Error{Class: ClassJournal, Err: fmt.Errorf("marking order %d as carried out: %w", id, err)}
 		}

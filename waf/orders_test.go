@@ -137,6 +137,36 @@ func force(r *rig) {
 	r.fails(ClassRefused, in(4*time.Minute))
 }
 
+// forceLater has each set forced once, in the tick in which it can be.
+func forceLater(r *rig) {
+	hits := append(hitsOf("a1.com", "a2.com", "a3.com"), clientHit("198.51.100.7/32", 1, day))
+	r.tick(start, hits...)
+	refs := r.cfg.NamesSet
+	r.cfg.NamesSet = SetList{"gone/12345678-1234-1234-1234-123456789012"}
+	r.restart()
+	id := r.order(Order{Time: in(time.Minute), Verb: OrderForce})
+	r.fails(ClassMissing, in(time.Minute))
+	r.holds(SetIPv4)
+	if r.journal.carried[id] {
+		r.Error("marked as carried out, and one set was not read")
+	}
+	r.updater.breakers = map[SetKind]*breaker{}
+	r.fails(ClassMissing, in(2*time.Minute), hits...) // the clients' set has had its turn
+	_, err := r.updater.RunOnce(r.Context(), hits[:3], nil, in(3*time.Minute))
+	if !strings.Contains(fmt.Sprint(err), "ipv4 set: 1 of 1 entries") {
+		r.Errorf("forced twice: %v", err)
+	}
+	r.cfg.NamesSet = refs
+	r.updater.remotes[SetNames] = r.remotes(SetNames)
+	r.updater.breakers = map[SetKind]*breaker{}
+	r.tick(in(4*time.Minute), hits[3])
+	r.holds(SetNames)
+	r.holds(SetIPv4, "198.51.100.7/32")
+	if !r.journal.carried[id] {
+		r.Error("force stays in force")
+	}
+}
+
 func maxAdds(r *rig) {
 	r.cfg.MaxAdds = 3
 	r.restart()

@@ -213,27 +213,83 @@ func within(t *rapid.T, c Changes, exempt []string) {
 	}
 }
 
-func TestRemovalsThatNothingExplainsKeepHalfOfTheSet(t *testing.T) {
-	f := func(present, want, expired, gone int, refused bool) {
+// TestRemovalsThatNothingExplainsNeverOutnumberWhatStays counts what stays of what was in the set, under every policy that
+// keeps additions out after it.
+func TestRemovalsThatNothingExplainsNeverOutnumberWhatStays(t *testing.T) {
+	address := func(i int) string { return fmt.Sprintf("81.2.%d.%d/32", i/200, i%200) }
+	others := map[string]Policy{
+		"none": nil, "hold": PauseAdditions("held"), "max-share": PauseClients("over"), "approve: manual": AskFirst(nil, start),
+		"max-adds used up": MostAdds(0, "max-adds"), "max-adds of 1": MostAdds(1, "max-adds"), "shadow": Hold("shadow mode"),
+	}
+	f := func(stay, expired, gone, foreign, more int, refused bool) {
 		t.Helper()
-		p := Proposal{Set: SetIPv4, Present: present, Want: make([]Entry, want)}
-		p.Remove = append(p.Remove, slices.Repeat([]Removal{{Cause: Expired}}, expired)...)
-		p.Remove = append(p.Remove, slices.Repeat([]Removal{{Cause: Gone}}, gone)...)
-		got := KeepUnexplained(p)
-		if (got.Refused != "") != refused {
-			t.Errorf("of %d, %d stay, %d expire, %d are gone: refused %q", present, want, expired, gone, got.Refused)
+		last := Generation{Outcome: Written}
+		var items []string
+		var desired []Entry
+		for i := range stay + expired + gone {
+			e := entry(SetIPv4, address(i), 1, day)
+			switch {
+			case i < stay:
+				desired = append(desired, e)
+			case i < stay+expired:
+				e.Expires = start
+			}
+			items, last.Entries = append(items, e.Value), append(last.Entries, e)
 		}
-		if refused && (len(got.Want) != want+gone || len(got.Remove) != expired) {
-			t.Errorf("%d stay and %d leave", len(got.Want), len(got.Remove))
+		last.After = items
+		for i := range foreign {
+			items = append(items, address(1000+i))
+		}
+		for i := range more { // some of them are foreign, too
+			desired = append(desired, entry(SetIPv4, address(1000+i), 1, day))
+		}
+		for name, other := range others {
+			policies := []Policy{KeepUnexplained, other}
+			if other == nil {
+				policies = policies[:1]
+			}
+			got := Plan{
+				Time: start, Current: []State{{Set: SetIPv4, Items: items, Last: last}}, Desired: rank(desired), Barred: nobody,
+				Policies: policies, Shared: foreign > 0,
+			}.Calculate().Changes[0]
+			own := 0
+			for _, item := range got.After {
+				if slices.Contains(last.After, item) {
+					own++
+				}
+			}
+			want := stay
+			if refused {
+				want += gone
+			}
+			if (got.Refused != "") != refused || own != want {
+				t.Errorf("%s: %d stay, %d expire, %d are gone, %d come: %d are left, refused %q", name, stay, expired, gone, more, own, got.Refused)
+			}
 		}
 	}
-	f(0, 0, 0, 0, false)
-	f(10, 0, 10, 0, false) // down to empty, all expired
-	f(10, 0, 9, 1, true)
-	f(1, 0, 0, 1, true)
-	f(10, 5, 0, 5, false)
-	f(10, 4, 0, 6, true)
-	f(10, 4, 4, 2, false)
-	f(10, 2, 4, 4, true)
-	f(10, 6, 0, 10, false) // new ones in their place
+	f(0, 0, 0, 0, 0, false)
+	f(0, 10, 0, 0, 0, false) // down to empty, all expired
+	f(0, 9, 1, 0, 0, true)
+	f(0, 0, 1, 0, 0, true)
+	f(5, 0, 5, 0, 0, false)
+	f(4, 0, 6, 0, 0, true)
+	f(4, 4, 2, 0, 0, false)
+	f(2, 4, 4, 0, 0, true)
+	f(0, 0, 10, 0, 10, true) // new ones in their place make up for nothing
+	f(4, 0, 6, 0, 100, true)
+	f(5, 0, 5, 0, 100, false)
+	f(0, 0, 2, 50, 0, true) // nor do those of others in a shared set
+	f(0, 0, 2, 50, 60, true)
+	f(2, 0, 2, 50, 60, false)
+}
+
+func TestWithdrawTakesOutWhatAnotherPolicyWantedKept(t *testing.T) {
+	gone := entry(SetIPv4, "81.2.69.1/32", 1, day)
+	c := Plan{
+		Time: start, Barred: nobody, Policies: []Policy{KeepUnexplained, PauseAdditions("withdrawn"), Withdraw("withdrawn")},
+		Current: []State{{Set: SetIPv4, Items: []string{gone.Value}, Last: Generation{Entries: []Entry{gone}}}},
+	}.Calculate().Changes[0]
+	if len(c.After) != 0 || c.Refused != "" || len(c.Remove) != 1 || c.Remove[0].Cause != Withdrawn {
+		t.Errorf("%q are left, refused %q: %+v", c.After, c.Refused, c.Remove)
+	}
 }

@@ -2,6 +2,7 @@ package waf
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"time"
 )
@@ -44,27 +45,26 @@ func Hold(why string) Policy {
 }
 
 // KeepUnexplained minds removals that nothing explains: where they would empty the set, or leave less than half of what
-// the explained ones leave, none of them happens. The entries stay until the expiry that the journal knows. Hits that
-// were lost on the way here are the likely cause, and a wiped set would be the damage. `referee waf sync --force`
-// leaves this policy out of one tick.
+// the explained ones leave, none of them happens. The entries stay until the expiry that the journal knows, whatever
+// comes in meanwhile, or until their hits are back. Hits that were lost on the way here are the likely cause, and a
+// wiped set would be the damage. `referee waf sync --force` leaves this policy out of one tick.
+//
+// New entries make up for nothing: another policy or a lack of room may keep them out. So its place among the policies
+// does not matter, but that Withdraw comes after it.
 func KeepUnexplained(p Proposal) Proposal {
 	var gone []Entry
 	explained := make([]Removal, 0, len(p.Remove))
+	minded := false
 	for _, r := range p.Remove {
-		if r.Cause == Gone {
-			gone = append(gone, r.Entry)
-		} else {
+		if r.Cause != Gone {
 			explained = append(explained, r)
+			continue
 		}
+		minded = minded || r.Kept
+		r.Kept = true
+		gone = append(gone, r.Entry)
 	}
-	foreign := 0
-	for _, e := range p.Want {
-		if e.Foreign {
-			foreign++
-		}
-	}
-	left, want := p.Present-foreign-len(explained), len(p.Want)-foreign
-	if len(gone) == 0 || want > 0 && 2*want >= left {
+	if !minded && len(gone) <= p.stays() {
 		return p
 	}
 	p.Refused = fmt.Sprintf("%d of %d entries would leave the %s set and nothing says why: no expiry and no exemption."+
@@ -74,7 +74,23 @@ func KeepUnexplained(p Proposal) Proposal {
 	return p
 }
 
-// Withdraw takes every own entry out and lets none in.
+// stays counts the wanted entries that are in the set already and Referee's own.
+func (p Proposal) stays() int {
+	own, n := maps.Clone(p.in), 0
+	for _, e := range p.Want {
+		if e.Foreign {
+			delete(own, e.id())
+		}
+	}
+	for _, e := range p.Want {
+		if own[e.id()] {
+			n++
+		}
+	}
+	return n
+}
+
+// Withdraw takes every own entry out and lets none in, whatever another policy wanted kept: it comes after KeepUnexplained.
 func Withdraw(why string) Policy {
 	return func(p Proposal) Proposal {
 		p = postpone(p, why, false, func(Entry) bool { return true })
@@ -84,7 +100,7 @@ func Withdraw(why string) Policy {
 			}
 			return !e.Foreign
 		})
-		p.Adopt = nil
+		p.Adopt, p.Refused = nil, ""
 		return p
 	}
 }

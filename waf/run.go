@@ -92,7 +92,7 @@ func (r *run) attempt(ctx context.Context) (_ *State, _ *Changes, again bool, _ 
 // policies are the modes and limits of this set.
 func (r *run) policies(ctx context.Context) ([]Policy, error) {
 	var policies []Policy
-	if len(r.standing.Force) == 0 {
+	if n := len(r.standing.Force); n == 0 || r.forced[r.kind] >= r.standing.Force[n-1] {
 		policies = append(policies, KeepUnexplained)
 	}
 	policies = append(policies, r.limits...)

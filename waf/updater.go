@@ -52,6 +52,7 @@ type Updater struct {
 	last       map[SetKind]Generation
 	quarantine map[SetKind]map[string]string // values that AWS refused, with its words
 	together   map[string]int                // of names whose pattern it refused: how many may share the next
+	forced     map[SetKind]int64             // the newest order to force that is carried out in it
 	few        map[SetKind]int               // additions that may be sent at once, after it refused some and named none
 }
 
@@ -73,6 +74,7 @@ func New(cfg Config, api API, j Journal, reg prometheus.Registerer, log *slog.Lo
 		last:       map[SetKind]Generation{},
 		quarantine: map[SetKind]map[string]string{},
 		together:   map[string]int{},
+		forced:     map[SetKind]int64{},
 		few:        map[SetKind]int{},
 		notify:     func(Notice) {},
 		told:       map[Notice]bool{},
@@ -137,6 +139,9 @@ func (u *Updater) RunOnce(ctx context.Context, hits []policy.Hit, exempt func(po
 			plan.Current = append(plan.Current, *state)
 			plan.Changes = append(plan.Changes, *changes)
 			u.metrics.observe(*changes)
+			if n := len(standing.Force); n > 0 && (err == nil || changes.Outcome == Planned) { // planned: it is taken up again
+				u.forced[kind] = standing.Force[n-1]
+			}
 			if err == nil && changes.Refused != "" {
 				err = &Error{Set: kind, Class: ClassRefused, Err: errors.New(changes.Refused)}
 			}

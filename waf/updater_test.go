@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"net/http"
+	"net/netip"
 	"os/exec"
 	"slices"
 	"strings"
@@ -43,6 +44,7 @@ func behaviours() map[string]func(*rig) {
 		"when the set is full the highest ranks are in and the rest waits":  full,
 		"names that one set has no room for go into the next":               severalSets,
 		"hits that vanish without a reason do not empty the set":            guard,
+		"hits that vanish empty no set, whatever keeps new ones out":        guardLimits,
 		"hits that vanish leave when they expire, whatever the guard said":  guardExpires,
 		"what was taken out in shadow leaves when enforced, not re-adopted": shadowThenEnforce,
 		"hold adds nothing, lets expire, and resume adds":                   holdAndResume,
@@ -51,6 +53,7 @@ func behaviours() map[string]func(*rig) {
 		"rollback brings back what left and keeps out what came":            rollback,
 		"manual approval asks once, and lets in what was approved":          approval,
 		"force lets one tick take out what nothing explains":                force,
+		"force waits for the set that could not be read, and for no other":  forceLater,
 		"no more than max-adds come in an hour, the highest first":          maxAdds,
 		"clients whose blocking would hit others too are not added":         maxShare,
 		"in shared sets foreign entries stay, wanted or not":                shared,
@@ -464,8 +467,64 @@ func guard(r *rig) {
 		r.Error(err)
 	}
 	r.holds(SetNames, pattern("a1.com", "a2.com", "a3.com"))
-	r.tick(in(3*time.Hour), hits[:2]...) // one of three is within what may go
+	r.fails(ClassRefused, in(3*time.Hour), hits[:2]...) // one is back, and of the other still nothing is known
+	r.holds(SetNames, pattern("a1.com", "a2.com", "a3.com"))
+	r.tick(in(4*time.Hour), hits[:3]...)
+	r.tick(in(5*time.Hour), hits[:2]...) // one of three is within what may go
 	r.holds(SetNames, pattern("a1.com", "a2.com"))
+}
+
+// guardLimits loses the hits of a set while as many new ones come, which something keeps out. It sends the old ones away
+// no more than it would without them, and not when the new ones are in.
+func guardLimits(r *rig) {
+	hits := func(from, to int) (all []policy.Hit) {
+		for i := from; i < to; i++ {
+			all = append(all, clientHit(fmt.Sprintf("81.2.69.%d/32", i), float64(100-i), 9*day))
+		}
+		return all
+	}
+	old, fresh := hits(0, 10), hits(100, 110)
+	values := func(hits []policy.Hit) (all []string) {
+		for _, h := range hits {
+			all = append(all, h.Client.String())
+		}
+		return all
+	}
+	f := func(limit string, come int, set func()) {
+		r.Helper()
+		r.cfg.Approve, r.cfg.MaxAdds, r.cfg.MaxShare = "auto", 0, 0
+		r.journal = &memory{}
+		r.overwrite(SetIPv4)
+		r.restart()
+		r.tick(start, old...)
+		set()
+		for i := range 3 { // the same, tick by tick
+			plan, err := r.updater.RunOnce(r.Context(), fresh, nil, in(day+time.Duration(i)*time.Minute))
+			if e, refused := errors.AsType[*Error](err); !refused || e.Class != ClassRefused || !strings.Contains(plan.Changes[1].Refused, "10 of ") {
+				r.Errorf("%s: error %v", limit, err)
+			}
+		}
+		r.holds(SetIPv4, append(values(old), values(fresh[:come])...)...)
+		_, err := r.updater.RunOnce(r.Context(), append(hits(0, 10), fresh...), nil, in(2*day)) // the hits are found again
+		if err != nil {
+			r.Errorf("%s: %v", limit, err)
+		}
+	}
+	f("no limit", 10, func() {})
+	f("hold", 0, func() { r.order(Order{Time: in(time.Hour), Verb: OrderHold}) })
+	f("max-share", 0, func() {
+		r.cfg.MaxShare = 0.005
+		r.restart()
+		r.updater.Measure(func(netip.Prefix) (float64, float64) { return 100, 90_000 })
+	})
+	f("approve: manual", 0, func() {
+		r.cfg.Approve = "manual"
+		r.restart()
+	})
+	f("max-adds", 3, func() {
+		r.cfg.MaxAdds = 3
+		r.restart()
+	})
 }
 
 func guardExpires(r *rig) {
