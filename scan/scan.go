@@ -100,6 +100,9 @@ func Run(ctx context.Context, o Options, args []string) (*Result, error) {
 		return nil, fmt.Errorf("scan: %w", err)
 	}
 	result.Interrupted = ctx.Err() != nil
+	if result.Unread > 0 && result.Unread == result.Lines {
+		failed = errors.Join(failed, fmt.Errorf("scan: none of %d lines could be read, for such reasons as: %s", result.Lines, result.Why[0].Why))
+	}
 	if err := own.writeState(o.State); err != nil {
 		return result, errors.Join(failed, err)
 	}

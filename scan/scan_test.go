@@ -16,6 +16,7 @@ import (
 	"github.com/google/go-cmp/cmp/cmpopts"
 	"github.com/klauspost/compress/zstd"
 
+	"referee/intake/logs"
 	"referee/report"
 )
 
@@ -246,6 +247,15 @@ func TestLinesThatCannotBeReadAreCountedWithExamples(t *testing.T) {
 	var text strings.Builder
 	if err := r.Text(&text); err != nil || !strings.Contains(text.String(), `garbage\x1b[31m`) || !strings.Contains(text.String(), "longer than 1 MiB") {
 		t.Errorf("%v\n%s", err, &text)
+	}
+}
+
+func TestAScanOfWhichNoLineCouldBeReadHasFailed(t *testing.T) {
+	o := options(t)
+	o.Format = logs.Combined
+	r, err := Run(t.Context(), o, []string{write(t, t.TempDir(), "a.log", []byte("{\n{\n"))})
+	if err == nil || !strings.Contains(err.Error(), "none of 2 lines could be read") || r == nil {
+		t.Errorf("%+v, error %v", r, err)
 	}
 }
 
