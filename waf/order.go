@@ -14,7 +14,7 @@ const (
 	OrderResume   Verb = "resume"   // ends hold and withdraw
 	OrderUnblock  Verb = "unblock"  // Values leave and are kept out until Until
 	OrderWithdraw Verb = "withdraw" // every own entry leaves, and none comes, until resume
-	OrderRollback Verb = "rollback" // Values leave as with unblock, Entries come back until they expire
+	OrderRollback Verb = "rollback" // Values leave and are kept out until Until, Entries come back until they expire
 	OrderForce    Verb = "force"    // the next tick may take out what nothing explains, however much it is
 	OrderAsk      Verb = "ask"      // Referee's own: Entries wait for an approval
 	OrderApprove  Verb = "approve"  // the entries of the request with the id Of may come, until they expire
@@ -27,7 +27,7 @@ type Order struct {
 	Time    time.Time `json:"time"`
 	Verb    Verb      `json:"verb"`
 	Values  []string  `json:"values,omitempty"`  // domains, CIDRs, or whole patterns that are not Referee's
-	Entries []Entry   `json:"entries,omitempty"` // as they shall come back, or wait for approval
+	Entries []Entry   `json:"entries,omitempty"` // as they shall come back (no expiry: as long as they are hits), or wait for approval
 	Of      int64     `json:"of,omitempty"`      // the request that is approved
 	Until   time.Time `json:"until,omitzero"`    // when it counts no more; zero: never
 	Why     string    `json:"why,omitempty"`
@@ -69,13 +69,16 @@ func Fold(orders []Order, now time.Time) Standing {
 			}
 			delete(asked, o.Of)
 		case OrderUnblock, OrderRollback:
+			// What was said of one entry, unblock, outweighs what is said of all.
 			for _, v := range o.Values {
-				s.Kept[v] = o
+				if o.Verb == OrderUnblock || s.Kept[v].Verb != OrderUnblock {
+					s.Kept[v] = o
+				}
 				delete(restored, v)
 			}
 			for _, e := range o.Entries {
 				if s.Kept[e.Value].Verb == OrderUnblock {
-					continue // said of this one entry: it outweighs what is said of all
+					continue
 				}
 				delete(s.Kept, e.Value)
 				restored[e.Value] = e
@@ -84,7 +87,7 @@ func Fold(orders []Order, now time.Time) Standing {
 	}
 	for _, e := range restored {
 		if now.Before(e.Expires) {
-			e.Adopted = false
+			e.Adopted, e.Kept = false, false
 			s.Restored = append(s.Restored, e)
 		}
 	}

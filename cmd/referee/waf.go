@@ -61,24 +61,9 @@ func (dry) Trouble(context.Context, waf.SetKind, *waf.Trouble) error { return ni
 func (c *wafCommand) tick(
 	ctx context.Context, cfg waf.Config, l *ledger.Ledger, j waf.Journal, log *slog.Logger, tell func(waf.Notice), now time.Time,
 ) (waf.Plan, error) {
-	rules, err := c.rules()
+	hits, exempt, err := c.hits(ctx, l, now)
 	if err != nil {
 		return waf.Plan{}, err
-	}
-	if rules, err = labelled(ctx, l, rules); err != nil {
-		return waf.Plan{}, err
-	}
-	hits, err := l.ActiveHits(ctx, now)
-	if err != nil {
-		return waf.Plan{}, err
-	}
-	exempt := rules.ExemptHit
-	if c.Intake.SessionHeader != "" {
-		known, err := rules.Remember(policy.NewHits(hits), l.Changes(ctx, now.Add(-rules.Memory())))
-		if err != nil {
-			return waf.Plan{}, err
-		}
-		exempt = func(h policy.Hit) bool { return rules.ExemptHit(h) || known.Spared(h, now) }
 	}
 	var api waf.API
 	if cfg.Configured() {
@@ -99,6 +84,26 @@ func (c *wafCommand) tick(
 		updater.HoldClients(held.Error) // the sidecar counts the traffic, not this process
 	}
 	return updater.RunOnce(ctx, hits, exempt, now)
+}
+
+// hits are the active ones, and what may not be pushed now.
+func (c *wafCommand) hits(ctx context.Context, l *ledger.Ledger, now time.Time) (_ []policy.Hit, exempt func(policy.Hit) bool, _ error) {
+	rules, err := c.rules()
+	if err != nil {
+		return nil, nil, err
+	}
+	if rules, err = labelled(ctx, l, rules); err != nil {
+		return nil, nil, err
+	}
+	hits, err := l.ActiveHits(ctx, now)
+	if err != nil || c.Intake.SessionHeader == "" {
+		return hits, rules.ExemptHit, err
+	}
+	known, err := rules.Remember(policy.NewHits(hits), l.Changes(ctx, now.Add(-rules.Memory())))
+	if err != nil {
+		return nil, nil, err
+	}
+	return hits, func(h policy.Hit) bool { return rules.ExemptHit(h) || known.Spared(h, now) }, nil
 }
 
 // look is a tick that can write nothing, neither to AWS nor to the ledger, and alerts nobody.

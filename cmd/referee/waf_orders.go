@@ -1,9 +1,11 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"slices"
 	"strings"
 	"time"
@@ -87,12 +89,12 @@ func (a *wafApproveCommand) Run(ctx context.Context, std *streams, c *wafCommand
 }
 
 type wafRollbackCommand struct {
-	To  int64  `placeholder:"GENERATION" help:"bring the sets back to what they were after it; by default after the last but one that was written (see waf history)"`
+	To  int64  `placeholder:"GENERATION" help:"bring all sets back to what they were right after it (see waf history); by default to what they were before the last change, of whichever sets"`
 	For string `default:"30d" placeholder:"PERIOD" help:"how long what came since is kept out"`
 }
 
-// Run orders the difference between then and now. The sidecar checks each entry's expiry and never-block before it puts
-// it back.
+// Run orders the way from what stands now back to what stood then. The sidecar checks each entry's expiry and never-block
+// again before it puts it back.
 func (r *wafRollbackCommand) Run(ctx context.Context, std *streams, c *wafCommand) error {
 	period, err := report.ParsePeriod(r.For)
 	if err != nil {
@@ -104,49 +106,73 @@ func (r *wafRollbackCommand) Run(ctx context.Context, std *streams, c *wafComman
 	}
 	defer l.Close()
 	now := time.Now().UTC()
-	to, err := r.target(ctx, l)
+	all, err := l.Generations(ctx, time.Time{}, 0)
 	if err != nil {
 		return err
 	}
-	then, err := entriesAfter(ctx, l, to)
+	all = slices.DeleteFunc(all, func(g ledger.Change) bool { return g.Outcome != waf.Written })
+	to, err := r.target(ctx, std, l, all)
 	if err != nil {
 		return err
 	}
-	current, err := entriesAfter(ctx, l, 1<<62)
+	then, err := stoodAfter(ctx, l, all, to)
 	if err != nil {
 		return err
 	}
-	o := waf.Order{Verb: waf.OrderRollback, Until: now.Add(period)}
-	for value, e := range current {
-		if _, was := then[value]; !was && !e.Foreign {
-			o.Values = append(o.Values, value)
-		}
+	current, err := stoodAfter(ctx, l, all, math.MaxInt64)
+	if err != nil {
+		return err
 	}
-	for value, e := range then {
-		if _, is := current[value]; !is && !e.Foreign && now.Before(e.Expires) {
-			o.Entries = append(o.Entries, e)
-			if e.Expires.After(o.Until) {
-				o.Until = e.Expires
-			}
-		}
+	orders, err := l.Orders(ctx, now)
+	if err != nil {
+		return err
 	}
-	if len(o.Values)+len(o.Entries) == 0 {
-		fmt.Fprintf(std.out, "nothing to roll back: the sets hold what they held after generation %d, as far as it has not expired\n", to)
+	hits, exempt, err := c.hits(ctx, l, now)
+	if err != nil {
+		return err
+	}
+	standing := waf.Fold(orders, now)
+	back := waf.RollBack(then, current, standing, hits, exempt, now)
+	if len(back.Leave)+len(back.Out)+len(back.Back) == 0 {
+		fmt.Fprintf(std.out, "nothing to roll back: the sets hold what they held %s, as far as it has not expired; "+
+			"`referee waf history` shows what came before\n", afterGeneration(to))
 		return nil
 	}
-	slices.Sort(o.Values)
-	slices.SortFunc(o.Entries, func(a, b waf.Entry) int { return strings.Compare(a.Value, b.Value) })
-	for _, v := range o.Values {
+	for _, v := range back.Leave {
 		fmt.Fprintf(std.out, "  - %s\n", v)
 	}
-	for _, e := range o.Entries {
-		fmt.Fprintf(std.out, "  + %s until %s\n", e.Value, at(e.Expires))
+	for _, v := range back.Out {
+		fmt.Fprintf(std.out, "  … %s stays out\n", v)
 	}
-	return c.order(ctx, std, o, fmt.Sprintf("back to generation %d: %d leave and stay out until %s, %d come back", to, len(o.Values), at(o.Until), len(o.Entries)))
+	for _, e := range back.Back {
+		until := "as long as it is a hit"
+		if !e.Expires.IsZero() {
+			until = "until " + at(e.Expires)
+		}
+		fmt.Fprintf(std.out, "  + %s %s\n", e.Value, until)
+	}
+	o := back.Order(standing, now.Add(period))
+	done := fmt.Sprintf("back to what stood %s: %d to leave and %d more to stay out until %s, %d to come back",
+		afterGeneration(to), len(back.Leave), len(back.Out), at(o.Until), len(back.Back))
+	if standing.Held != nil && len(back.Back) > 0 {
+		done += " after `referee waf resume`"
+	}
+	if c.WAF.Approve == "manual" && len(back.Back) > 0 {
+		done += " (what was not approved, or no longer is, asks first)"
+	}
+	return c.order(ctx, std, o, done)
 }
 
-// target is the generation to go back to.
-func (r *wafRollbackCommand) target(ctx context.Context, l *ledger.Ledger) (int64, error) {
+func afterGeneration(id int64) string {
+	if id == 0 {
+		return "before the first generation"
+	}
+	return fmt.Sprintf("after generation %d", id)
+}
+
+// target is the generation to go back to: the one that was asked for, or the one before the last tick that changed a set. All
+// generations of a tick have its time.
+func (r *wafRollbackCommand) target(ctx context.Context, std *streams, l *ledger.Ledger, written []ledger.Change) (int64, error) {
 	if r.To > 0 {
 		g, err := l.Generation(ctx, r.To)
 		if err == nil && g.Outcome != waf.Written {
@@ -154,37 +180,41 @@ func (r *wafRollbackCommand) target(ctx context.Context, l *ledger.Ledger) (int6
 		}
 		return r.To, err
 	}
-	generations, err := l.Generations(ctx, time.Time{}, 0)
-	if err != nil {
-		return 0, err
+	last := slices.IndexFunc(written, func(g ledger.Change) bool { return g.Added+g.Removed > 0 })
+	if last < 0 {
+		return 0, errors.New("no generation was ever written that changed a set: there is nothing to roll back")
 	}
-	for _, g := range generations {
-		if g.Outcome == waf.Written {
-			return g.ID - 1, nil
+	to := written[last].ID - 1
+	fmt.Fprintf(std.out, "the last change, of %s:\n", at(written[last].Time))
+	for _, g := range written[last:] {
+		if g.Time.Equal(written[last].Time) {
+			fmt.Fprintf(std.out, "  generation %d, %s: %s\n", g.ID, setName(g.Set), g.Why)
+			to = g.ID - 1
 		}
 	}
-	return 0, errors.New("no generation was ever written: there is nothing to roll back")
+	return to, nil
 }
 
-// entriesAfter are the entries that stood in all sets after a generation, by value.
-func entriesAfter(ctx context.Context, l *ledger.Ledger, id int64) (map[string]waf.Entry, error) {
-	generations, err := l.Generations(ctx, time.Time{}, 0)
-	if err != nil {
-		return nil, err
-	}
-	entries, seen := map[string]waf.Entry{}, map[waf.SetKind]bool{}
-	for _, g := range generations {
-		if g.ID > id || g.Outcome != waf.Written || seen[g.Set] {
-			continue
+// stoodAfter are the generations that stood right after one, at most one of each set, from all that were written, the newest
+// first. Where the ledger has none that old of a set, what was found there before the oldest stands for it.
+func stoodAfter(ctx context.Context, l *ledger.Ledger, written []ledger.Change, id int64) ([]waf.Generation, error) {
+	newest, oldest := map[waf.SetKind]int64{}, map[waf.SetKind]int64{}
+	for _, g := range written {
+		oldest[g.Set] = g.ID
+		if g.ID <= id && newest[g.Set] == 0 {
+			newest[g.Set] = g.ID
 		}
-		seen[g.Set] = true
-		whole, err := l.Generation(ctx, g.ID)
+	}
+	var stood []waf.Generation
+	for kind, first := range oldest {
+		g, err := l.Generation(ctx, cmp.Or(newest[kind], first))
 		if err != nil {
 			return nil, err
 		}
-		for _, e := range whole.Entries {
-			entries[e.Value] = e
+		if newest[kind] == 0 {
+			g = waf.Generation{Set: kind, After: g.Before}
 		}
+		stood = append(stood, g)
 	}
-	return entries, nil
+	return stood, nil
 }
