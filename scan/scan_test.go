@@ -110,6 +110,9 @@ func TestOneLogGivesOneResultHoweverItIsCutAndPacked(t *testing.T) {
 	one := options(t)
 	one.Workers = 1
 	same(t, "one worker", whole(run(t, one, filepath.Join(dir, "whole.log"))), want)
+	forgetful := options(t)
+	forgetful.Cache = 1
+	same(t, "hardly a verdict remembered", whole(run(t, forgetful, filepath.Join(dir, "whole.log"))), want)
 	same(t, "gzip", whole(run(t, options(t), write(t, t.TempDir(), "whole.log.gz", log))), want)
 	same(t, "zstd", whole(run(t, options(t), write(t, t.TempDir(), "whole.log.zst", log))), want)
 
