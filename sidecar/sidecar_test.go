@@ -297,7 +297,7 @@ func TestTheAdminPagesShowTheReportAndTheModel(t *testing.T) {
 // waitFor asks until it is so, for ten seconds at most.
 func waitFor(t *testing.T, what string, so func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(10 * time.Second); !so(); <-time.After(20 * time.Millisecond) {
+	for deadline := time.Now().Add(30 * time.Second); !so(); <-time.After(20 * time.Millisecond) {
 		if time.Now().After(deadline) {
 			t.Fatalf("not within 10 s: %s", what)
 		}
