@@ -74,7 +74,21 @@ func TestAttackNamesArePackedDenselyAndFindNoBenignName(t *testing.T) {
 }
 
 func BenchmarkPackingTenThousandNames(b *testing.B) {
-	names := column(b, "dev/dga_unseen_families.tsv.gz")[:10_000]
+	benchmarkPacking(b, column(b, "dev/dga_unseen_families.tsv.gz")[:10_000])
+}
+
+// BenchmarkPackingADenseFamily packs names of which nearly every one shares most of itself with some other.
+func BenchmarkPackingADenseFamily(b *testing.B) {
+	r := rand.New(rand.NewPCG(1, 2))
+	names := make([]string, 0, 12_000)
+	for _, i := range r.Perm(1 << 14)[:cap(names)] {
+		names = append(names, "xkqzvwpj"+strings.NewReplacer("0", "a", "1", "b").Replace(fmt.Sprintf("%014b", i))+".com")
+	}
+	benchmarkPacking(b, names)
+}
+
+// benchmarkPacking packs names, by rank, into one set and into ten.
+func benchmarkPacking(b *testing.B, names []string) {
 	for _, sets := range []int{1, 10} {
 		p := packer{patterns: sets * maxPatterns, branches: 8}
 		layout, _ := p.pack(names, nil)

@@ -16,9 +16,6 @@ type Fill struct {
 	Room    int     `json:"room"`    // items that it takes
 }
 
-// mostPacked is how many names are laid out at most: ten sets hold about 800.
-const mostPacked = 3000
-
 // Fill says how full empty sets of this configuration would be with these hits; where no name set is configured, of one. It
 // lays names out as a plan does, and writes nothing.
 func (c Config) Fill(hits []policy.Hit, now time.Time) []Fill {
@@ -39,10 +36,8 @@ func (c Config) Fill(hits []policy.Hit, now time.Time) []Fill {
 			fills[2].Entries++
 		}
 	}
-	packed := names[:min(len(names), mostPacked)]
-	layout, waiting := packer{patterns: fills[0].Room, branches: cmp.Or(c.Branches, maxBranches)}.pack(packed, nil)
-	fills[0].Items, fills[0].Entries = len(layout), len(packed)-len(waiting)
-	fills[0].Waiting = len(names) - fills[0].Entries
+	layout, waiting := packer{patterns: fills[0].Room, branches: cmp.Or(c.Branches, maxBranches)}.pack(names, nil)
+	fills[0].Items, fills[0].Entries, fills[0].Waiting = len(layout), len(names)-len(waiting), len(waiting)
 	for i := range fills[1:] {
 		f := &fills[1+i]
 		f.Items = min(f.Entries, f.Room)

@@ -12,36 +12,47 @@ type packer struct {
 	together map[string]int // of names in a pattern that AWS refused: how many may share the next
 }
 
-// bin is a pattern in the making. Its length is kept as names come, so that a candidate costs no rendering.
-type bin struct {
-	names    []int // by rank, which is their index, in the order in which they came
-	clusters []cluster
-	length   int // of the body
-	bars     int // of the body, those between clusters included
-	most     int // names: what AWS's refusals leave
-	lowest   int // rank in it
-	at       int // in packing.bins; of a trial -1
-}
-
 // tailBars are those that every pattern has.
 var tailBars = strings.Count(patternTail, "|")
 
-// bodyRoom is what a pattern's limit leaves for the names.
+// bodyRoom is what a pattern's limit leaves for the names. It also holds no more names than that: each takes a letter of
+// a class, at least.
 const bodyRoom = maxPatternLen - len(patternHead) - len(patternTail)
+
+// filling is what some names make of a pattern. It is never changed.
+type filling struct {
+	clusters []cluster
+	length   int // of the body
+	bars     int // of the body, those between clusters included
+	most     int // names that may stand in it, by AWS's refusals; 0: as many as fit
+}
+
+// cluster is the names of one suffix in a pattern, written as one term: (?:a|b)\.com.
+type cluster struct {
+	end          int // the suffix
+	labels       *node
+	length, bars int // of the term
+}
+
+// bin is a pattern in the making.
+type bin struct {
+	names   []int // by rank, which is their index
+	full    filling
+	first   []filling // first[n] is of the n highest ranks, as far as somebody asked
+	changed int       // the move that was the last to change it
+}
 
 // packing is one pack under way.
 type packing struct {
 	packer
-	names    []string // by rank
-	labels   []string
-	ends     []int  // their suffixes: see suffixes
-	alone    []int  // what each adds to a pattern without its suffix
-	in       []*bin // where each name is; nil: nowhere
-	suffixes []string
-	bins     []*bin
-	with     [][]*bin // by suffix: the bins that have it, in the order of bins
-	trial    bin      // what outdo tries things out on
-	lower    []int    // likewise
+	names  []string // by rank
+	labels []string
+	ends   []int // their suffixes, as indexes of tails
+	tails  []int // what a suffix takes in a term
+	in     []*bin
+	asked  []int // moves there had been when there was no place for it anywhere
+	bins   []*bin
+	moves  int
 }
 
 // pack lays names out, each list in the layout being one pattern, and returns those for which there is no room. Names
@@ -53,40 +64,49 @@ type packing struct {
 // outdoes names of lower rank, as few as it can. What still has no place waits. Packing the outcome again changes
 // nothing: what waits has been asked once more after the last name that found a place, since that may have made room by
 // sharing its beginning (kq3b.com makes room for kq3b0.com).
+//
+// New names are asked down to the rank beyond which no layout of patterns full of single letters would come; what ranks
+// lower waits. Each is asked of a pattern again only when that has changed, so that the time is bounded whatever
+// the names share: some hundreds of milliseconds for 100 patterns.
 func (p packer) pack(names []string, current [][]string) (layout [][]string, waiting []string) {
 	k := packing{packer: p, names: names, in: make([]*bin, len(names)), bins: make([]*bin, 0, p.patterns)}
-	k.labels, k.ends, k.alone = make([]string, len(names)), make([]int, len(names)), make([]int, len(names))
+	k.labels, k.ends, k.asked = make([]string, len(names)), make([]int, len(names)), make([]int, len(names))
 	rank, suffixes := make(map[string]int, len(names)), map[string]int{}
 	for i, n := range names {
 		label, suffix, _ := strings.Cut(n, ".")
-		id, known := suffixes[suffix]
+		end, known := suffixes[suffix]
 		if !known {
-			id = len(k.suffixes)
-			suffixes[suffix] = id
-			k.suffixes = append(k.suffixes, suffix)
+			end = len(k.tails)
+			suffixes[suffix] = end
+			k.tails = append(k.tails, len(`\.`)+len(suffix)+strings.Count(suffix, ".")) // each dot is escaped
 		}
-		k.labels[i], k.ends[i] = label, id
-		k.alone[i] = len(label) + len(`\.`) + len(suffix) + strings.Count(suffix, ".") // each dot is escaped
+		k.labels[i], k.ends[i], k.asked[i] = label, end, -1
 		rank[n] = i
 	}
-	k.with = make([][]*bin, len(k.suffixes))
 	for _, now := range current[:min(len(current), p.patterns)] {
 		b := k.another()
 		for _, n := range now {
 			if i, wanted := rank[n]; wanted && k.in[i] == nil {
-				k.put(b, i, k.joined(b, i))
+				k.put(b, i)
 			}
 		}
-		for !k.holds(b) { // names that are gone may have made it shorter
-			lowest := b.lowest
-			k.take(b, lowest)
-			k.in[lowest] = nil
+		n := len(b.names)
+		for !k.holds(k.of(b, n), n) { // names that are gone may have made it shorter
+			n--
 		}
+		k.cut(b, n)
 	}
-	// Round and round until nobody has moved since each was last asked. It ends: a name takes its place from lower ranks only.
-	for i, quiet := 0, 0; quiet < len(names); i = (i + 1) % len(names) {
-		if quiet++; k.in[i] == nil && (k.place(i) || k.outdo(i)) {
-			quiet = 1
+	// Round and round until nobody moves. It ends: a name takes its place from lower ranks only.
+	for moved := true; moved; {
+		moved = false
+		for i := range min(len(names), p.patterns*bodyRoom) {
+			switch {
+			case k.in[i] != nil:
+			case k.place(i) || k.outdo(i):
+				moved = true
+			default:
+				k.asked[i] = k.moves
+			}
 		}
 	}
 	for _, b := range k.bins {
@@ -112,17 +132,20 @@ func (k *packing) named(ranks []int) []string {
 
 // place gives a name the first room there is.
 func (k *packing) place(i int) bool {
-	for _, b := range k.with[k.ends[i]] {
-		if k.add(b, i) {
+	for _, b := range k.bins {
+		if b.changed > k.asked[i] && b.full.find(k.ends[i]) >= 0 && k.fits(&b.full, len(b.names), i) {
+			k.put(b, i)
 			return true
 		}
 	}
 	if len(k.bins) < k.patterns {
-		return k.add(k.another(), i)
+		k.put(k.another(), i)
+		return true
 	}
+	least := len(k.labels[i]) + k.tails[k.ends[i]] // most are soon too full for any: this is all that is asked of them
 	for _, b := range k.bins {
-		// Those with its suffix have no room. Most others are soon too full for anything: that is all that is asked of them.
-		if b.free(k.branches) > 0 && k.alone[i] < bodyRoom-b.length && b.find(k.ends[i]) < 0 && k.add(b, i) {
+		if b.changed > k.asked[i] && b.full.length+least <= bodyRoom && b.full.find(k.ends[i]) < 0 && k.fits(&b.full, len(b.names), i) {
+			k.put(b, i)
 			return true
 		}
 	}
@@ -130,41 +153,30 @@ func (k *packing) place(i int) bool {
 }
 
 func (k *packing) another() *bin {
-	b := &bin{at: len(k.bins)}
+	b := &bin{first: make([]filling, 1)}
 	k.bins = append(k.bins, b)
 	return b
 }
 
-// free is how many branches a bin has left, at least one where it is empty.
-func (b *bin) free(branches int) int {
-	if len(b.clusters) == 0 {
-		return 1
-	}
-	return branches - tailBars - b.bars
-}
-
 // outdo gives a name the place of the fewest names of lower rank that will do, if there are any.
 func (k *packing) outdo(i int) bool {
-	var best []int
 	var where *bin
+	keep, fewest := 0, 0
 	for _, b := range k.bins {
-		if b.lowest < i || len(best) == 1 && b.lowest < best[0] {
+		all := len(b.names)
+		if b.changed <= k.asked[i] || all == 0 || b.names[all-1] < i || fewest == 1 && b.names[all-1] < where.lowest() {
 			continue
 		}
-		lower := b.below(i, k.lower[:0])
-		k.lower = lower
-		trial := &k.trial
-		trial.copy(b)
-		for n, victim := range lower {
-			if len(best) > 0 && n+1 > len(best) {
-				break // more than elsewhere
-			}
-			k.take(trial, victim)
-			if _, fits := k.try(trial, i); !fits {
+		above, _ := slices.BinarySearch(b.names, i)
+		if !k.fits(k.of(b, above), above, i) {
+			continue // not in place of all of them
+		}
+		for n := all - 1; n >= above && (where == nil || all-n <= fewest); n-- {
+			if !k.fits(k.of(b, n), n, i) {
 				continue
 			}
-			if where == nil || n+1 < len(best) || lower[0] > best[0] {
-				best, where = append(best[:0], lower[:n+1]...), b
+			if where == nil || all-n < fewest || b.lowest() > where.lowest() {
+				where, keep, fewest = b, n, all-n
 			}
 			break
 		}
@@ -172,135 +184,113 @@ func (k *packing) outdo(i int) bool {
 	if where == nil {
 		return false
 	}
-	for _, victim := range best {
-		k.take(where, victim)
-		k.in[victim] = nil // its turn comes: it ranks below
+	k.cut(where, keep)
+	k.put(where, i)
+	return true
+}
+
+// lowest is the lowest rank in a bin that is not empty.
+func (b *bin) lowest() int { return b.names[len(b.names)-1] }
+
+// of is what the n highest ranks make of a bin.
+func (k *packing) of(b *bin, n int) *filling {
+	if n == len(b.names) {
+		return &b.full
 	}
-	return k.add(where, i)
-}
-
-// below lists the names of lower rank than i, the lowest first, behind what is in lower.
-func (b *bin) below(i int, lower []int) []int {
-	for _, n := range b.names {
-		if n > i {
-			lower = append(lower, n)
-		}
+	for len(b.first) <= n {
+		b.first = append(b.first, k.joined(&b.first[len(b.first)-1], b.names[len(b.first)-1]))
 	}
-	slices.SortFunc(lower, func(a, b int) int { return b - a })
-	return lower
+	return &b.first[n]
 }
 
-// copy makes b a trial of what could become of other.
-func (b *bin) copy(other *bin) {
-	names, clusters := append(b.names[:0], other.names...), append(b.clusters[:0], other.clusters...)
-	*b = *other
-	b.names, b.clusters, b.at = names, clusters, -1
+// put puts a name into a bin, whether there is room or not.
+func (k *packing) put(b *bin, i int) {
+	k.moves++
+	b.changed = k.moves
+	b.full = k.joined(&b.full, i)
+	at, _ := slices.BinarySearch(b.names, i)
+	b.names = slices.Insert(b.names, at, i)
+	b.first = b.first[:min(len(b.first), at+1)]
+	k.in[i] = b
 }
 
-func (b *bin) find(suffix int) int {
-	for i := range b.clusters {
-		if b.clusters[i].id == suffix {
+// cut leaves the n highest ranks in a bin. The turn of the others comes: they rank below whoever is in their place.
+func (k *packing) cut(b *bin, n int) {
+	k.moves++
+	b.changed = k.moves
+	b.full = *k.of(b, n)
+	for _, i := range b.names[n:] {
+		k.in[i] = nil
+		k.asked[i] = -1
+	}
+	b.names = b.names[:n]
+	b.first = b.first[:min(len(b.first), n+1)]
+}
+
+func (f *filling) find(end int) int {
+	for i := range f.clusters {
+		if f.clusters[i].end == end {
 			return i
 		}
 	}
 	return -1
 }
 
-// try returns what a name's cluster would become, and whether the bin has room for that.
-func (k *packing) try(b *bin, i int) (cluster, bool) {
-	room, bars := bodyRoom-b.length, k.branches-tailBars-b.bars
-	at := b.find(k.ends[i])
-	if at < 0 {
-		between := min(len(b.clusters), 1)
-		if k.alone[i]+between > room || between > bars || k.crowded(b, i) {
-			return cluster{}, false
+// fits says whether one more name has room beside the n that make f.
+func (k *packing) fits(f *filling, n, i int) bool {
+	room, bars := bodyRoom-f.length, k.branches-tailBars-f.bars
+	at, size := f.find(k.ends[i]), leaf(len(k.labels[i]))
+	switch {
+	case at >= 0:
+		c, may := &f.clusters[at], false
+		if size, may = c.labels.grown(k.labels[i], room); !may {
+			return false
 		}
-		return k.joined(b, i), true
+		room, bars = room+c.length, bars+c.bars
+	case len(f.clusters) > 0:
+		room, bars = room-len("|"), bars-1
 	}
-	was := &b.clusters[at]
-	if !was.mayTake(k.labels[i], room, bars) || k.crowded(b, i) {
-		return cluster{}, false
+	if most := k.most(f, i); most > 0 && n >= most {
+		return false
 	}
-	next := k.joined(b, i)
-	return next, next.length-was.length <= room && next.bars-was.bars <= bars
+	length, more := size.group(false)
+	return length+k.tails[k.ends[i]] <= room && more <= bars
 }
 
-// crowded says whether AWS's refusals leave no room for one more name.
-func (k *packing) crowded(b *bin, i int) bool {
-	most := k.mostWith(b, i)
-	return most > 0 && len(b.names) >= most
-}
-
-// mostWith is how many names may stand in a bin together with one more; 0: as many as fit.
-func (k *packing) mostWith(b *bin, i int) int {
-	most := b.most
+// most is how many names may stand together with those of f and one more; 0: as many as fit.
+func (k *packing) most(f *filling, i int) int {
+	most := f.most
+	if len(k.together) == 0 {
+		return most
+	}
 	if n := k.together[k.names[i]]; n > 0 && (most == 0 || n < most) {
 		most = n
 	}
 	return most
 }
 
-func (k *packing) add(b *bin, i int) bool {
-	next, fits := k.try(b, i)
-	if fits {
-		k.put(b, i, next)
-	}
-	return fits
-}
-
-// joined is what a name's cluster in a bin becomes with it.
-func (k *packing) joined(b *bin, i int) cluster {
-	if at := b.find(k.ends[i]); at >= 0 {
-		return b.clusters[at].with(k.labels[i])
-	}
-	return newCluster(k.ends[i], k.suffixes[k.ends[i]], k.labels[i])
-}
-
-// put puts a name into a bin, whether there is room or not. Next is what it makes of its cluster.
-func (k *packing) put(b *bin, i int, next cluster) {
-	b.most = k.mostWith(b, i)
-	if at := b.find(next.id); at >= 0 {
-		b.clusters[at] = next
+// joined is f with one more name.
+func (k *packing) joined(f *filling, i int) filling {
+	next := filling{length: f.length, bars: f.bars, most: k.most(f, i)}
+	at := f.find(k.ends[i])
+	if at < 0 {
+		at = len(f.clusters)
+		between := min(at, 1)
+		next.length, next.bars = next.length+between, next.bars+between
+		next.clusters = append(slices.Clone(f.clusters), cluster{end: k.ends[i], labels: newNode("", false)})
 	} else {
-		b.clusters = append(b.clusters, next)
-		at, _ := slices.BinarySearchFunc(k.with[next.id], b.at, func(b *bin, at int) int { return b.at - at })
-		k.with[next.id] = slices.Insert(k.with[next.id], at, b)
+		next.clusters = slices.Clone(f.clusters)
 	}
-	b.names = append(b.names, i)
-	b.measure()
-	k.in[i] = b
+	c := &next.clusters[at]
+	next.length, next.bars = next.length-c.length, next.bars-c.bars
+	c.labels = c.labels.with(k.labels[i])
+	c.length, c.bars = c.labels.inner.group(false)
+	c.length += k.tails[c.end]
+	next.length, next.bars = next.length+c.length, next.bars+c.bars
+	return next
 }
 
-// holds says whether a pattern may be what a bin is.
-func (k *packing) holds(b *bin) bool {
-	return b.length <= bodyRoom && b.bars <= k.branches-tailBars && (b.most == 0 || len(b.names) <= b.most)
-}
-
-// take takes a name out of a bin, and leaves k.in as it is.
-func (k *packing) take(b *bin, i int) {
-	at := b.find(k.ends[i])
-	if b.clusters[at] = b.clusters[at].without(k.labels[i]); len(b.clusters[at].labels) == 0 {
-		b.clusters = slices.Delete(b.clusters, at, at+1)
-		if b.at >= 0 {
-			k.with[k.ends[i]] = slices.DeleteFunc(k.with[k.ends[i]], func(other *bin) bool { return other == b })
-		}
-	}
-	b.names = slices.DeleteFunc(b.names, func(n int) bool { return n == i })
-	b.most = 0
-	for _, n := range b.names {
-		b.most = k.mostWith(b, n)
-	}
-	b.measure()
-}
-
-func (b *bin) measure() {
-	b.length, b.bars = max(0, len(b.clusters)-1), max(0, len(b.clusters)-1)
-	for _, c := range b.clusters {
-		b.length += c.length
-		b.bars += c.bars
-	}
-	b.lowest = -1
-	for _, n := range b.names {
-		b.lowest = max(b.lowest, n)
-	}
+// holds says whether a pattern may be what n names make.
+func (k *packing) holds(f *filling, n int) bool {
+	return f.length <= bodyRoom && f.bars <= k.branches-tailBars && (f.most == 0 || n <= f.most)
 }

@@ -12,7 +12,11 @@ import (
 func TestWordsShareTheirBeginningsWhereThatIsShorter(t *testing.T) {
 	f := func(want string, words ...string) {
 		t.Helper()
-		if got := strings.Join(alternatives(words), "|"); got != want {
+		n := newNode("", false)
+		for _, w := range words {
+			n = n.with(w)
+		}
+		if got := strings.Join(n.branches(), "|"); got != want {
 			t.Errorf("%q became %q, want %q", words, got, want)
 		}
 	}
@@ -29,6 +33,23 @@ func TestWordsShareTheirBeginningsWhereThatIsShorter(t *testing.T) {
 	f("kqxyz(?:aa|bb)", "kqxyzaa", "kqxyzbb")
 	f("ab123[45]|axx", "ab1234", "ab1235", "axx")
 	f("longer(?:cd|[ab])", "longera", "longerb", "longercd")
+}
+
+// TestWhatWordsTakeIsKnownBeforeTheyAreWritten compares the sizes that names are packed by with what is written in the end.
+func TestWhatWordsTakeIsKnownBeforeTheyAreWritten(t *testing.T) {
+	rapid.Check(t, func(t *rapid.T) {
+		n := newNode("", false)
+		for _, w := range rapid.SliceOfNDistinct(rapid.StringMatching(`[a-c]{1,6}|kq3[a-z]{0,3}|[0-9-]`), 1, 40, rapid.ID).Draw(t, "words") {
+			grown, fits := n.grown(w, len(w))
+			if n = n.with(w); !fits || grown != n.inner {
+				t.Fatalf("with %q it is %+v, %v, and was to be %+v", w, n.inner, fits, grown)
+			}
+			term := group(n.branches(), false)
+			if length, bars := n.inner.group(false); length != len(term) || bars != strings.Count(term, "|") {
+				t.Fatalf("%q takes %d with %d bars", term, length, bars)
+			}
+		}
+	})
 }
 
 // TestAPatternFindsExactlyItsNamesHoweverMuchTheyShare draws names that share much, as those of one family do.
@@ -77,6 +98,26 @@ func TestNamesOfOneFamilyTakeLessRoom(t *testing.T) {
 	if n < 160 {
 		t.Errorf("%d names in a set, no more than unrelated ones", n)
 	}
+}
+
+func TestNewNamesOfARankThatNoSetCouldHoldWaitAndOldOnesStay(t *testing.T) {
+	names := make([]string, bodyRoom, bodyRoom+1)
+	for i := range names {
+		names[i] = fmt.Sprintf("%c%03d%s.com", 'b'+i%20, i, strings.Repeat("x", 55))
+	}
+	names = append(names, "ab.com") // two of the others leave room for it
+	p := packer{patterns: 1, branches: 8}
+	f := func(in bool, names []string, current [][]string) [][]string {
+		t.Helper()
+		layout, waiting := p.pack(names, current)
+		if got := slices.Contains(layout[0], "ab.com"); got != in || len(layout[0])+len(waiting) != len(names) {
+			t.Errorf("it is in: %v; %d have a place and %d of %d wait", got, len(layout[0]), len(waiting), len(names))
+		}
+		return layout
+	}
+	f(true, names[1:], nil)
+	f(false, names, nil)
+	f(true, names, f(true, names, [][]string{{"ab.com"}}))
 }
 
 func TestInAFullSetANameOfHigherRankOutdoesTheLowestInOnePattern(t *testing.T) {

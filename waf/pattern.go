@@ -30,16 +30,17 @@ const (
 
 // render writes names as one pattern, those of one suffix sharing it: (?:a|b)\.com|c\.net.
 func render(names []string) string {
-	labels := map[string][]string{}
+	labels := map[string]*node{}
 	for _, name := range names {
 		label, suffix, _ := strings.Cut(name, ".")
-		labels[suffix] = append(labels[suffix], label)
+		if labels[suffix] == nil {
+			labels[suffix] = newNode("", false)
+		}
+		labels[suffix] = labels[suffix].with(label)
 	}
 	terms := make([]string, 0, len(labels))
 	for suffix, l := range labels {
-		slices.Sort(l)
-		term := cluster{suffix: suffix, labels: l}
-		terms = append(terms, term.String())
+		terms = append(terms, group(l.branches(), false)+`\.`+strings.ReplaceAll(suffix, ".", `\.`))
 	}
 	slices.Sort(terms)
 	return patternHead + strings.Join(terms, "|") + patternTail

@@ -5,25 +5,169 @@ import (
 	"strings"
 )
 
-// alternatives writes distinct, sorted words as the branches of an alternation, sharing what words begin with where that
-// is shorter: kq3a, kq3b and x1 become kq3[ab] and x1. A class has no '|', so that it also saves branches.
-func alternatives(words []string) []string {
+// node is distinct words as a trie, and what they take where they are written as branches of an alternation that share
+// what they begin with where that is shorter: kq3a, kq3b and x1 become kq3[ab] and x1. A class has no '|', so that it also
+// saves branches.
+//
+// A node is never changed, so that what some words are written as stays at hand when there are more: with makes new ones
+// along one path, and grown tells in some tens of nanoseconds and without an allocation what that would take.
+type node struct {
+	stem    string  // what its words begin with, from where the parent's stem ends
+	word    bool    // the stem is one of them
+	next    []*node // the others, by their next letter
+	inner   size    // of next
+	size    size    // of its words
+	grouped bool    // they are one branch, the stem before a group
+}
+
+// size is what branches of an alternation take. Those of two sets of branches add up.
+type size struct {
+	letters  int // branches of a single letter, which are to be one class
+	branches int // all others
+	length   int // of those, without '|' between them
+	bars     int // '|' within those
+}
+
+func (s size) plus(t size) size {
+	return size{s.letters + t.letters, s.branches + t.branches, s.length + t.length, s.bars + t.bars}
+}
+
+func (s size) minus(t size) size {
+	return size{s.letters - t.letters, s.branches - t.branches, s.length - t.length, s.bars - t.bars}
+}
+
+// closed is s with its letters as the class or the single letter that they are written as.
+func (s size) closed() size {
+	switch {
+	case s.letters == 1:
+		return s.plus(size{-1, 1, 1, 0})
+	case s.letters > 1:
+		return s.plus(size{-s.letters, 1, s.letters + len("[]"), 0})
+	}
+	return s
+}
+
+// group is what all branches take as one term: see group.
+func (s size) group(optional bool) (length, bars int) {
+	all := s.closed()
+	length, bars = all.length+all.branches-1, all.bars+all.branches-1
+	if all.branches > 1 || optional && s.letters == 0 {
+		length += len("(?:)")
+	}
+	if optional {
+		length += len("?")
+	}
+	return length, bars
+}
+
+// leaf is what a single word takes.
+func leaf(length int) size {
+	if length == 1 {
+		return size{letters: 1}
+	}
+	return size{branches: 1, length: length}
+}
+
+// written is what a stem takes with branches behind it, and whether as one branch. Otherwise it stands before each.
+func written(stem int, word bool, inner size) (_ size, grouped bool) {
+	if inner == (size{}) {
+		return leaf(stem), false
+	}
+	length, bars := inner.group(word)
+	each := inner.closed()
+	apart := each.length + each.branches*(stem+len("|"))
+	if word {
+		apart += stem + len("|")
+	}
+	if stem+length < apart {
+		return size{branches: 1, length: stem + length, bars: bars}, true
+	}
+	each.length += each.branches * stem
+	if word {
+		each = each.plus(leaf(stem))
+	}
+	return each, false
+}
+
+func newNode(stem string, word bool, next ...*node) *node {
+	n := &node{stem: stem, word: word, next: next}
+	for _, c := range next {
+		n.inner = n.inner.plus(c.size)
+	}
+	n.size, n.grouped = written(len(stem), word, n.inner)
+	return n
+}
+
+// child is where in next the words stand, or would stand, that go on with a letter.
+func (n *node) child(letter byte) (at int, known bool) {
+	for at < len(n.next) && n.next[at].stem[0] < letter {
+		at++
+	}
+	return at, at < len(n.next) && n.next[at].stem[0] == letter
+}
+
+// with returns n with one more word, which begins behind n's stem and is not empty.
+func (n *node) with(word string) *node {
+	at, known := n.child(word[0])
+	if !known {
+		return newNode(n.stem, n.word, slices.Insert(slices.Clone(n.next), at, newNode(word, true))...)
+	}
+	c := n.next[at]
+	shared := common(c.stem, word)
+	rest := word[shared:]
+	if shared < len(c.stem) {
+		c = newNode(c.stem[:shared], false, newNode(c.stem[shared:], c.word, c.next...))
+	}
+	if rest == "" {
+		c = newNode(c.stem, true, c.next...)
+	} else {
+		c = c.with(rest)
+	}
+	next := slices.Clone(n.next)
+	next[at] = c
+	return newNode(n.stem, n.word, next...)
+}
+
+// grown is what inner becomes in with. It is false where what the word shares with no other is longer than room.
+func (n *node) grown(word string, room int) (_ size, fits bool) {
+	at, known := n.child(word[0])
+	if !known {
+		return n.inner.plus(leaf(len(word))), len(word) <= room
+	}
+	c := n.next[at]
+	shared := common(c.stem, word)
+	rest := word[shared:]
+	whole, inner := c.word || rest == "", c.inner
+	switch {
+	case shared < len(c.stem):
+		if len(rest) > room {
+			return size{}, false
+		}
+		whole = rest == ""
+		if inner, _ = written(len(c.stem)-shared, c.word, c.inner); rest != "" {
+			inner = inner.plus(leaf(len(rest)))
+		}
+	case rest != "":
+		if inner, fits = c.grown(rest, room); !fits {
+			return size{}, false
+		}
+	}
+	s, _ := written(shared, whole, inner)
+	return n.inner.minus(c.size).plus(s), true
+}
+
+// branches writes n's words without its stem.
+func (n *node) branches() []string {
 	var out []string
 	var letters []byte
-	for len(words) > 0 {
-		n := 1
-		for n < len(words) && words[n][0] == words[0][0] {
-			n++
+	for _, c := range n.next {
+		for _, b := range c.text() {
+			if len(b) == 1 {
+				letters = append(letters, b[0])
+			} else {
+				out = append(out, b)
+			}
 		}
-		switch run := words[:n]; {
-		case n > 1:
-			out = append(out, sharing(run)...)
-		case len(run[0]) == 1:
-			letters = append(letters, run[0][0])
-		default:
-			out = append(out, run[0])
-		}
-		words = words[n:]
 	}
 	switch len(letters) {
 	case 0:
@@ -34,38 +178,25 @@ func alternatives(words []string) []string {
 	return append(out, "["+string(letters)+"]") // sorted: a hyphen comes first, where it is no range
 }
 
-// sharing writes words that begin with the same letter, with what they all begin with in front of a group or of each.
-func sharing(words []string) []string {
-	prefix := words[0][:common(words[0], words[len(words)-1])]
-	rests := make([]string, len(words))
-	for i, w := range words {
-		rests[i] = w[len(prefix):]
+// text writes n's words.
+func (n *node) text() []string {
+	if n.grouped {
+		return []string{n.stem + group(n.branches(), n.word)}
 	}
-	optional := rests[0] == ""
-	if optional {
-		rests = rests[1:]
+	var out []string
+	if n.word {
+		out = append(out, n.stem)
 	}
-	inner := alternatives(rests)
-	grouped := prefix + group(inner, optional)
-	var apart []string
-	if optional {
-		apart = append(apart, prefix)
+	for _, b := range n.branches() {
+		out = append(out, n.stem+b)
 	}
-	length := len(apart) * (len(prefix) + 1)
-	for _, branch := range inner {
-		apart = append(apart, prefix+branch)
-		length += len(prefix) + len(branch) + 1
-	}
-	if len(grouped) < length {
-		return []string{grouped}
-	}
-	return apart
+	return out
 }
 
 // group writes branches as one term.
 func group(branches []string, optional bool) string {
 	term := strings.Join(branches, "|")
-	if len(branches) > 1 || optional && len(term) > 1 && !isClass(term) {
+	if len(branches) > 1 || optional && len(term) > 1 && term[0] != '[' {
 		term = "(?:" + term + ")"
 	}
 	if optional {
@@ -74,8 +205,6 @@ func group(branches []string, optional bool) string {
 	return term
 }
 
-func isClass(s string) bool { return s[0] == '[' && strings.IndexByte(s, ']') == len(s)-1 }
-
 // common is the length of what a and b begin with.
 func common(a, b string) int {
 	n := 0
@@ -83,76 +212,4 @@ func common(a, b string) int {
 		n++
 	}
 	return n
-}
-
-// cluster is the labels of one suffix in a pattern, written as one term: (?:a|b)\.com.
-type cluster struct {
-	id           int // of the suffix, among those of a packing
-	suffix       string
-	labels       []string // sorted
-	first        uint64   // the letters that labels begin with, one bit each
-	length, bars int      // of the term
-	several      bool     // the term is a group of several branches: one more adds just itself
-}
-
-func newCluster(id int, suffix string, labels ...string) cluster {
-	c := cluster{id: id, suffix: suffix, labels: labels}
-	for _, l := range labels {
-		c.first |= bit(l)
-	}
-	text := c.String()
-	c.length, c.bars, c.several = len(text), strings.Count(text, "|"), strings.HasPrefix(text, "(?:")
-	return c
-}
-
-// bit is a label's first letter in a set of them: a filter, since letters may share one.
-func bit(label string) uint64 { return 1 << (label[0] & 63) }
-
-func (c *cluster) String() string {
-	return group(alternatives(c.labels), false) + `\.` + strings.ReplaceAll(c.suffix, ".", `\.`)
-}
-
-// mayTake says whether one more label could fit into so much room with so many more branches, by the least that it adds:
-// what it shares with no other. It is asked ten thousand times of each pattern.
-func (c *cluster) mayTake(label string, room, bars int) bool {
-	if len(label) == 1 {
-		return true // a class may have it
-	}
-	if c.first&bit(label) == 0 {
-		return bars > 0 && len(label) < room
-	}
-	at, _ := slices.BinarySearch(c.labels, label)
-	shared, whole := c.shares(at, label)
-	switch {
-	case len(label)-shared > room:
-		return false
-	case bars > 0:
-		return true
-	}
-	return whole || len(label)-shared <= 1 // k(?:ab)? or k[ab]
-}
-
-// with returns c and one more label. When the label shares its beginning with none there, the lengths are added up.
-func (c *cluster) with(label string) cluster {
-	at, _ := slices.BinarySearch(c.labels, label)
-	labels := make([]string, 0, len(c.labels)+1)
-	labels = append(append(append(labels, c.labels[:at]...), label), c.labels[at:]...)
-	if !c.several || len(label) == 1 || c.first&bit(label) != 0 {
-		return newCluster(c.id, c.suffix, labels...)
-	}
-	return cluster{c.id, c.suffix, labels, c.first | bit(label), c.length + len("|") + len(label), c.bars + 1, true}
-}
-
-// shares is the most that label begins with in common with a label beside which it would stand, and whether that is the
-// whole of the other.
-func (c *cluster) shares(at int, label string) (most int, whole bool) {
-	for _, other := range c.labels[max(0, at-1):min(len(c.labels), at+1)] {
-		n := common(other, label)
-		most, whole = max(most, n), whole || n == len(other)
-	}
-	return most, whole
-}
-
-func (c *cluster) without(label string) cluster {
-	return newCluster(c.id, c.suffix, slices.DeleteFunc(slices.Clone(c.labels), func(l string) bool { return l == label })...)
 }
