@@ -13,7 +13,7 @@ import (
 
 // receive reads heads until one is of a final answer, and passes all of them on without the lines meant for this hop.
 func (x *exchange) receive() (failure, error) {
-	x.up.readWithin(x.proxy.cfg.ResponseTimeout)
+	x.answerWithin(x.proxy.cfg.ResponseTimeout)
 	for interim := 0; ; interim++ {
 		block, err := readHead(x.up.br)
 		if err != nil {
@@ -29,6 +29,9 @@ func (x *exchange) receive() (failure, error) {
 		if status == 101 {
 			if !x.upgrades {
 				return badAnswer, errors.New("it switched protocols, which nobody asked for")
+			}
+			if f, err := x.awaitRest(); f != none { // what comes before the tunnel
+				return f, err
 			}
 			x.writeAnswer(status, reason)
 			_, _ = x.up.br.Discard(len(block))
@@ -149,8 +152,10 @@ func (x *exchange) finalAnswer(status int, reason []byte, http10 bool, n int) (f
 		return badAnswer, err
 	}
 	x.length = length
+	sent, f := x.sent()
+	x.bodyCut = x.bodyCut || f != none
 	x.reusable = !x.bodyCut && length != untilClose && !x.answer.has("close") && (!http10 || x.answer.has("keep-alive"))
-	x.keep = x.keep && !x.bodyCut && !(length < 0 && !x.http11)
+	x.keep = x.keep && !x.bodyCut && (!x.rest.running || x.rest.short.Load()) && !(length < 0 && !x.http11)
 	x.writeAnswer(status, reason)
 	if length == untilClose && x.http11 {
 		x.out = append(x.out, "Transfer-Encoding: chunked\r\n"...)
@@ -164,7 +169,7 @@ func (x *exchange) finalAnswer(status int, reason []byte, http10 bool, n int) (f
 		x.out = append(x.out, body...)
 		_, _ = x.up.br.Discard(length)
 		x.whole = true
-		if x.reusable { // free for others at once, and not only when this client has read its answer
+		if x.reusable && sent { // free for others at once, and not only when this client has read its answer
 			x.proxy.upstream.put(x.up)
 			x.up = nil
 		}
@@ -245,7 +250,7 @@ func (x *exchange) pass() bool {
 	}
 	for {
 		x.conn.writeWithin(0)
-		x.up.readWithin(x.proxy.cfg.StreamTimeout)
+		x.answerWithin(x.proxy.cfg.StreamTimeout)
 		n, err := x.stream.Read(x.piece)
 		ended := errors.Is(err, io.EOF)
 		if ended && x.length == chunked {

@@ -144,7 +144,7 @@ func (e *edge) await(w *watched, br *bufio.Reader, within time.Duration) bool {
 			return false
 		}
 		if e.stopping.Load() { // it may have been called idle a moment ago
-			_ = w.SetReadDeadline(time.Time{})
+			w.resume()
 		}
 	}
 	w.readWithin(e.head)

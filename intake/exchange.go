@@ -20,7 +20,7 @@ type exchange struct {
 
 	upgrades   bool // the client asks to switch protocols
 	replayable bool // sending the request twice does no harm, and nothing of it is gone
-	bodyCut    bool // the application answered before it had read the whole request
+	bodyCut    bool // the application takes no more of the request
 
 	length    int       // of the answer's body, or chunked, or untilClose
 	stream    io.Reader // the answer's body
@@ -30,6 +30,8 @@ type exchange struct {
 	trailer   head // of the answer
 	piece     []byte
 	continued bool // the client has been told to go on
+
+	rest rest // of the request's body, while the answer is received
 }
 
 // done gives x back. A connection that it still holds goes back too where the answer was read to its end.
@@ -121,8 +123,11 @@ func (x *exchange) prepare() {
 // roundTrip sends the request over x.up and passes the answer on to the client. Where it returns none, the client has it.
 func (x *exchange) roundTrip() (failure, error) {
 	f, sendErr := x.send()
-	if f == clientGone || f == badBody || f == bodyTooLarge {
+	switch {
+	case isClients(f):
 		return f, sendErr
+	case f == none && !x.body.ended:
+		return x.receiveBeside()
 	}
 	// An application that has seen enough of a request answers and closes; its answer is then there to be read although
 	// the rest of the request could not be sent.
@@ -134,7 +139,8 @@ func (x *exchange) roundTrip() (failure, error) {
 	return f, err
 }
 
-// send streams the request: each piece of its body goes on when it arrives, the first one together with the head.
+// send sends the request; of a body that does not fit into one piece, or is in chunks, at least the first piece, together
+// with the head.
 func (x *exchange) send() (failure, error) {
 	if x.body.ended {
 		x.up.writeWithin(writeTimeout)
@@ -146,40 +152,47 @@ func (x *exchange) send() (failure, error) {
 	if x.piece == nil {
 		x.piece = make([]byte, bodyPiece)
 	}
-	out, sent, limit := x.out, int64(0), x.proxy.cfg.MaxBody
 	for {
-		n, err := x.body.Read(x.piece)
-		if sent += int64(n); limit > 0 && sent > limit {
-			return bodyTooLarge, nil
-		}
-		ended := errors.Is(err, io.EOF)
-		if err != nil && !ended {
-			return bodyFailure(err), err
-		}
-		if x.body.length != chunked {
-			out = append(out, x.piece[:n]...)
-		} else {
-			out = appendChunk(out, x.piece[:n])
-			if ended {
-				out = append(out, "0\r\n"...)
-				for i := range x.body.trailer.lines {
-					out = append(out, x.body.trailer.lines[i].raw...)
-				}
-				out = append(out, "\r\n"...)
-			}
-		}
-		x.up.writeWithin(writeTimeout)
-		_, err = x.up.Write(out)
-		x.out = out[:0]
-		out = x.out
-		if err != nil {
-			return noAnswer, err
-		}
-		if ended {
-			x.conn.readWithin(0)
-			return none, nil
+		f, err := x.sendPiece(&x.out, x.piece)
+		if f != none || x.body.ended || x.body.length == chunked || x.body.length > bodyPiece {
+			return f, err
 		}
 	}
+}
+
+// sendPiece sends the next piece of the body when it arrives, behind what out holds.
+func (x *exchange) sendPiece(out *[]byte, piece []byte) (failure, error) {
+	n, err := x.body.Read(piece)
+	if limit := x.proxy.cfg.MaxBody; limit > 0 && x.body.read > limit {
+		return bodyTooLarge, nil
+	}
+	ended := errors.Is(err, io.EOF)
+	if err != nil && !ended {
+		return bodyFailure(err), err
+	}
+	b := *out
+	if x.body.length != chunked {
+		b = append(b, piece[:n]...)
+	} else {
+		b = appendChunk(b, piece[:n])
+		if ended {
+			b = append(b, "0\r\n"...)
+			for i := range x.body.trailer.lines {
+				b = append(b, x.body.trailer.lines[i].raw...)
+			}
+			b = append(b, "\r\n"...)
+		}
+	}
+	*out = b[:0]
+	x.rest.short.Store(x.body.short()) // before the application can know, who may answer at once
+	x.up.writeWithin(writeTimeout)
+	if _, err = x.up.Write(b); err != nil {
+		return noAnswer, err
+	}
+	if ended {
+		x.conn.readWithin(0)
+	}
+	return none, nil
 }
 
 const bodyPiece = 16 << 10
@@ -193,6 +206,9 @@ func appendChunk(out, piece []byte) []byte {
 	out = append(out, piece...)
 	return append(out, "\r\n"...)
 }
+
+// isClients reports whether a failure is of the client's body.
+func isClients(f failure) bool { return f == clientGone || f == badBody || f == bodyTooLarge }
 
 // bodyFailure says what it means that the client's body could not be read.
 func bodyFailure(err error) failure {

@@ -210,6 +210,7 @@ func (r *request) finish(body []byte) {
 	r.out = append(r.out, "Content-Length: "...)
 	r.out = strconv.AppendInt(r.out, int64(len(body)), 10)
 	r.out = append(r.out, "\r\n"...)
+	r.keep = r.keep && r.body.short() // or too much of the request is still to come
 	r.closing()
 	r.out = append(r.out, "\r\n"...)
 	if !r.isHead {
@@ -221,10 +222,9 @@ func (r *request) finish(body []byte) {
 	}
 }
 
-// closing appends the Connection field that an answer needs, and decides that the connection closes where too much of the
-// request is still to come.
+// closing appends the Connection field that an answer needs.
 func (r *request) closing() {
-	r.keep = r.keep && r.body.short() && !r.conn.server.draining.Load()
+	r.keep = r.keep && !r.conn.server.draining.Load()
 	switch {
 	case !r.keep:
 		r.out = append(r.out, "Connection: close\r\n"...)

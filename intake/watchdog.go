@@ -28,6 +28,9 @@ func newWatchdog(shortest time.Duration) *watchdog {
 	}
 }
 
+// past is a deadline that has passed.
+var past = time.Unix(1, 0)
+
 // watch takes a connection over until it is closed.
 func (d *watchdog) watch(c net.Conn) *watched {
 	w := &watched{Conn: c, dog: d}
@@ -72,10 +75,10 @@ func (d *watchdog) look(now int64) bool {
 	defer d.mu.Unlock()
 	for w := range d.conns {
 		if w.read.passes(now) {
-			_ = w.SetReadDeadline(time.Unix(1, 0)) // the past
+			w.interrupt()
 		}
 		if w.write.passes(now) {
-			_ = w.SetWriteDeadline(time.Unix(1, 0))
+			_ = w.SetWriteDeadline(past)
 		}
 	}
 	d.running = len(d.conns) > 0
@@ -95,7 +98,7 @@ func (d *watchdog) endIdle() {
 	defer d.mu.Unlock()
 	for w := range d.conns {
 		if w.idle.Load() {
-			_ = w.SetReadDeadline(time.Unix(1, 0))
+			w.interrupt()
 		}
 	}
 }
@@ -124,6 +127,16 @@ func (w *watched) readWithin(d time.Duration) { w.read.set(w.dog, d) }
 
 // writeWithin is readWithin for writes.
 func (w *watched) writeWithin(d time.Duration) { w.write.set(w.dog, d) }
+
+// interrupt ends a read that waits, and any that begins, until resume, which is called when that read has returned.
+func (w *watched) interrupt() { _ = w.SetReadDeadline(past) }
+
+func (w *watched) resume() {
+	_ = w.SetReadDeadline(time.Time{})
+	if w.read.Load() == passed {
+		w.interrupt()
+	}
+}
 
 // spent reports whether a limit has passed.
 func (w *watched) spent() bool { return w.read.Load() == passed || w.write.Load() == passed }
