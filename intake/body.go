@@ -63,7 +63,8 @@ func (b *body) Read(p []byte) (int, error) {
 	if !b.begun {
 		b.begun, b.since = true, time.Now()
 	}
-	allowed := c.server.body + time.Duration(b.read)*time.Second/bodyRate - time.Since(b.since)
+	earned := time.Duration(min(b.read, 1<<39)) * (time.Second / bodyRate) // 174 years at most, which do not overflow
+	allowed := c.server.body + earned - time.Since(b.since)
 	c.readWithin(min(max(allowed, 1), c.server.body))
 	if b.length != chunked {
 		n, err := c.br.Read(p[:min(int64(len(p)), b.left)])

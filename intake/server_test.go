@@ -3,6 +3,7 @@ package intake
 import (
 	"errors"
 	"io"
+	"math"
 	"net"
 	"net/http"
 	"net/http/httptest"
@@ -149,6 +150,53 @@ func TestAWatchedConnectionFailsWhenItsTimeHasPassed(t *testing.T) {
 	if _, err := w.Write([]byte("x")); !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Errorf("got %v", err)
 	}
+}
+
+func TestALimitIsNotOnTheWallClockWhichMayBeSet(t *testing.T) {
+	began := time.Now()
+	dog := newWatchdog(10 * time.Second)
+	defer dog.lookNow() // that it ends with the test
+	near, far := net.Pipe()
+	defer far.Close()
+	w := dog.watch(near)
+	defer w.end()
+	w.readWithin(10 * time.Second)
+	at := time.Duration(w.read.Load()) // since the watchdog began
+	if latest := 10*time.Second + dog.tick + time.Since(began); at < 10*time.Second || at > latest {
+		t.Errorf("the limit passes at %v of the watchdog's time, want 10 s to %v", at, latest)
+	}
+}
+
+func TestABodyOfAnySizeMayPause(t *testing.T) {
+	near, far := net.Pipe()
+	defer far.Close()
+	s := &server{}
+	s.body, s.dog = bodyTimeout, newWatchdog(10*time.Second)
+	defer s.dog.lookNow() // that it ends with the test
+	c := newConn(s, s.dog.watch(near))
+	defer c.end()
+	f := func(read int64, after, want time.Duration) {
+		t.Helper()
+		c.readWithin(0)
+		var b body
+		b.reset(c)
+		b.begin(math.MaxInt64)
+		b.begun, b.read, b.since = true, read, time.Now().Add(-after)
+		go func() { _, _ = far.Write([]byte("x")) }()
+		if _, err := b.Read(make([]byte, 1)); err != nil {
+			t.Fatal(err)
+		}
+		// What is allowed, beside the ticks that a limit may be late and this machine may be slow.
+		if got := time.Duration(c.watched.read.Load()); got < want-5*time.Second || got > want+30*time.Second {
+			t.Errorf("%d bytes after %v: the next piece may take %v, want %v", read, after, got, want)
+		}
+	}
+	f(0, 0, bodyTimeout)
+	f(0, 50*time.Second, 10*time.Second)
+	f(100*bodyRate, 150*time.Second, 10*time.Second) // 100 seconds' worth
+	f(9_300_000_000, 0, bodyTimeout)
+	f(1_000_000_000_000, time.Hour, bodyTimeout)
+	f(math.MaxInt64-1, time.Hour, bodyTimeout)
 }
 
 func TestAWatchdogEndsWithItsConnections(t *testing.T) {

@@ -11,8 +11,9 @@ import (
 // moves three of them for every request, which costs a tenth of the request; here a limit is one atomic store, and one
 // goroutine looks over all connections a few times within the shortest limit. In exchange a limit may pass two ticks late.
 type watchdog struct {
-	tick time.Duration
-	now  atomic.Int64 // Unix nanoseconds at the last tick
+	tick  time.Duration
+	began time.Time
+	now   atomic.Int64 // nanoseconds since it began, at the last tick: not by the wall clock, which may be set
 
 	mu      sync.Mutex
 	conns   map[*watched]struct{}
@@ -23,6 +24,7 @@ type watchdog struct {
 // newWatchdog makes a watchdog for limits of at least shortest.
 func newWatchdog(shortest time.Duration) *watchdog {
 	return &watchdog{
+		began: time.Now(),
 		tick:  min(max(shortest/10, 5*time.Millisecond), 500*time.Millisecond),
 		conns: map[*watched]struct{}{}, wake: make(chan struct{}, 1),
 	}
@@ -39,7 +41,7 @@ func (d *watchdog) watch(c net.Conn) *watched {
 	d.conns[w] = struct{}{}
 	if !d.running {
 		d.running = true
-		d.now.Store(time.Now().UnixNano())
+		d.now.Store(int64(time.Since(d.began)))
 		go d.run()
 	}
 	return w
@@ -53,7 +55,7 @@ func (d *watchdog) run() {
 		case <-tick.C:
 		case <-d.wake:
 		}
-		now := time.Now().UnixNano()
+		now := int64(time.Since(d.began))
 		d.now.Store(now)
 		if !d.look(now) {
 			return
@@ -159,7 +161,7 @@ func (w *watched) Close() error {
 // end closes a connection that nothing more is expected of.
 func (w *watched) end() { _ = w.Close() }
 
-// limit is when something must be done, in Unix nanoseconds; 0 is never.
+// limit is when something must be done, on the watchdog's clock; 0 is never.
 type limit struct{ atomic.Int64 }
 
 const passed = -1
