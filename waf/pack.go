@@ -52,6 +52,7 @@ type packing struct {
 	in     []*bin
 	asked  []int // moves there had been when there was no place for it anywhere
 	bins   []*bin
+	open   []*bin // those that may take the name that is asked
 	moves  int
 }
 
@@ -102,7 +103,7 @@ func (p packer) pack(names []string, current [][]string) (layout [][]string, wai
 		for i := range min(len(names), p.patterns*bodyRoom) {
 			switch {
 			case k.in[i] != nil:
-			case k.place(i) || k.outdo(i):
+			case k.ask(i):
 				moved = true
 			default:
 				k.asked[i] = k.moves
@@ -130,10 +131,25 @@ func (k *packing) named(ranks []int) []string {
 	return out
 }
 
+// ask finds the patterns in which a name has room if names of lower rank leave, and gives it a place in one.
+func (k *packing) ask(i int) bool {
+	k.open = k.open[:0]
+	for _, b := range k.bins {
+		if b.changed <= k.asked[i] {
+			continue
+		}
+		above, _ := slices.BinarySearch(b.names, i)
+		if k.fits(k.of(b, above), above, i) {
+			k.open = append(k.open, b)
+		}
+	}
+	return k.place(i) || k.outdo(i)
+}
+
 // place gives a name the first room there is.
 func (k *packing) place(i int) bool {
-	for _, b := range k.bins {
-		if b.changed > k.asked[i] && b.full.find(k.ends[i]) >= 0 && k.fits(&b.full, len(b.names), i) {
+	for _, b := range k.open {
+		if b.full.find(k.ends[i]) >= 0 && k.fits(&b.full, len(b.names), i) {
 			k.put(b, i)
 			return true
 		}
@@ -142,9 +158,8 @@ func (k *packing) place(i int) bool {
 		k.put(k.another(), i)
 		return true
 	}
-	least := len(k.labels[i]) + k.tails[k.ends[i]] // most are soon too full for any: this is all that is asked of them
-	for _, b := range k.bins {
-		if b.changed > k.asked[i] && b.full.length+least <= bodyRoom && b.full.find(k.ends[i]) < 0 && k.fits(&b.full, len(b.names), i) {
+	for _, b := range k.open {
+		if b.full.find(k.ends[i]) < 0 && k.fits(&b.full, len(b.names), i) {
 			k.put(b, i)
 			return true
 		}
@@ -162,15 +177,12 @@ func (k *packing) another() *bin {
 func (k *packing) outdo(i int) bool {
 	var where *bin
 	keep, fewest := 0, 0
-	for _, b := range k.bins {
+	for _, b := range k.open {
 		all := len(b.names)
-		if b.changed <= k.asked[i] || all == 0 || b.names[all-1] < i || fewest == 1 && b.names[all-1] < where.lowest() {
+		if all == 0 || b.lowest() < i || fewest == 1 && b.lowest() < where.lowest() {
 			continue
 		}
 		above, _ := slices.BinarySearch(b.names, i)
-		if !k.fits(k.of(b, above), above, i) {
-			continue // not in place of all of them
-		}
 		for n := all - 1; n >= above && (where == nil || all-n <= fewest); n-- {
 			if !k.fits(k.of(b, n), n, i) {
 				continue
@@ -240,6 +252,9 @@ func (f *filling) find(end int) int {
 func (k *packing) fits(f *filling, n, i int) bool {
 	room, bars := bodyRoom-f.length, k.branches-tailBars-f.bars
 	at, size := f.find(k.ends[i]), leaf(len(k.labels[i]))
+	if at < 0 && len(k.labels[i])+k.tails[k.ends[i]] > room {
+		return false // most are soon too full for any of another suffix: this is all that is asked of them
+	}
 	switch {
 	case at >= 0:
 		c, may := &f.clusters[at], false
