@@ -5,12 +5,14 @@ import (
 	"encoding/json"
 	"fmt"
 	"io"
+	"math/rand/v2"
 	"net"
 	"net/http"
 	"net/netip"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"sync"
 	"testing"
@@ -208,15 +210,25 @@ func (s *syncBuffer) String() string {
 	return s.b.String()
 }
 
-// freeAddress is a loopback address that nobody listens on right now.
+// freeAddress is a loopback address that nobody listens on right now, by TCP or UDP, and with a port that the kernel gives to no
+// connection of its own choice: those begin at 32768.
 func freeAddress(t *testing.T) string {
 	t.Helper()
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+	for range 100 {
+		address := net.JoinHostPort("127.0.0.1", strconv.Itoa(20_000+rand.IntN(12_000)))
+		tcp, err := net.Listen("tcp", address)
+		if err != nil {
+			continue
+		}
+		udp, err := net.ListenPacket("udp", address)
+		tcp.Close()
+		if err == nil {
+			udp.Close()
+			return address
+		}
 	}
-	defer l.Close()
-	return l.Addr().String()
+	t.Fatal("no port is free")
+	return ""
 }
 
 func netipPrefix(cidr string) string { return netip.MustParsePrefix(cidr).String() }
