@@ -159,6 +159,7 @@ func TestDriftIsBoundedByAFairShareOfTheNames(t *testing.T) {
 func TestDriftIsAnAlertAMetricAndOnTheModelPageAndOutlivesARestart(t *testing.T) {
 	cfg := testConfig(t.TempDir())
 	cfg.Model.Drift = 0.25
+	cfg.Evidence.Queue = 10_000 // all of them may come between two drains
 	ctx, stop := context.WithCancel(context.Background())
 	log := &logged{}
 	s, err := New(ctx, cfg, slog.New(slog.NewTextHandler(log, nil)), time.Now)
