@@ -91,7 +91,7 @@ func (b *bench) check() ([]Row, error) {
 	}
 	many := b.atMost(fmt.Sprintf("… %d clients", manyClients), few.Must, 1.25, ratios(m.perCall, h.perCall, nil))
 	many.figures(h, m)
-	many.Notes = []string{"with a row in the ledger for each client that was seen, each second"}
+	many.Notes = []string{"with evidence of each client that was seen in the ledger's journal, each second"}
 	return []Row{few, many}, nil
 }
 

@@ -22,7 +22,7 @@ const (
 )
 
 const (
-	// Of each client whose evidence has changed the sidecar writes a row into the ledger each second: so many clients are what that
+	// Each client whose evidence has changed is in the ledger's journal each second: so many clients are what that
 	// costs at most, and few of them are what a request costs by itself.
 	manyClients = 20_000
 	fewClients  = 64
