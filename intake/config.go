@@ -32,7 +32,7 @@ func (c Config) Validate() error {
 		err = errors.Join(err, fmt.Errorf("session-header: %q has a meaning of its own; use one that only your ingress sets", c.SessionHeader))
 	}
 	return errors.Join(
-		validateAddress("listen", c.Listen, "127.0.0.1:8610"),
+		ValidateListen("listen", c.Listen, "127.0.0.1:8610"),
 		err,
 		validateConnections("max-connections", c.MaxConnections),
 	)
@@ -53,7 +53,7 @@ func (c ObserveConfig) Validate() error {
 		return nil
 	}
 	return errors.Join(
-		validateAddress("observe.listen", c.Listen, "127.0.0.1:8614"),
+		ValidateListen("observe.listen", c.Listen, "127.0.0.1:8614"),
 		validateConnections("observe.max-connections", c.MaxConnections),
 	)
 }
@@ -88,7 +88,7 @@ func (c ProxyConfig) Validate() error {
 		return nil
 	}
 	errs := []error{
-		validateAddress("proxy.listen", c.Listen, ":8613"),
+		ValidateListen("proxy.listen", c.Listen, ":8613"),
 		positive("connect-timeout", c.ConnectTimeout, "1s"),
 		positive("response-timeout", c.ResponseTimeout, "60s"),
 		positive("stream-timeout", c.StreamTimeout, "10m"),
@@ -119,8 +119,14 @@ func dialable(port string) bool {
 	return n > 0
 }
 
-func validateAddress(key, addr, usual string) error {
-	if _, port, err := net.SplitHostPort(addr); err != nil || port == "" {
+// ValidateListen refuses what is no host:port, where the port is a number or the name of a service. The error names the key that the
+// address was given for and what usually stands there.
+func ValidateListen(key, addr, usual string) error {
+	_, port, err := net.SplitHostPort(addr)
+	if err == nil && port != "" {
+		_, err = net.LookupPort("tcp", port)
+	}
+	if err != nil || port == "" {
 		return fmt.Errorf("%s: %q is no address to listen on; write host:port, such as %s", key, addr, usual)
 	}
 	return nil

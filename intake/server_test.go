@@ -245,6 +245,8 @@ func TestAConfigurationThatCannotWorkIsRefused(t *testing.T) {
 	f("", func(_ *Config, p *ProxyConfig) { p.Upstream = "app.internal:http" }) // a service's name is dialled as well
 	f("", func(_ *Config, p *ProxyConfig) { *p = ProxyConfig{} })               // off
 	f(`listen: "8610" is no address`, func(c *Config, _ *ProxyConfig) { c.Listen = "8610" })
+	f(`listen: "http://x" is no address`, func(c *Config, _ *ProxyConfig) { c.Listen = "http://x" }) // host http, port //x
+	f(`listen: ":86100" is no address`, func(c *Config, _ *ProxyConfig) { c.Listen = ":86100" })
 	f("trusted-proxies: ", func(c *Config, _ *ProxyConfig) { c.TrustedProxies = []string{"x"} })
 	f("max-connections: 0", func(c *Config, _ *ProxyConfig) { c.MaxConnections = 0 })
 	f(`proxy.listen: ""`, func(_ *Config, p *ProxyConfig) { p.Listen = "" })

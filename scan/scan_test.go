@@ -332,7 +332,7 @@ func TestRatingsFollowTheirWrittenRule(t *testing.T) {
 	f(10, 2, High)
 	f(30, 2, Critical)
 	grows := new(bytes.Buffer) // a name goes on after it became a hit, for less than its time to live
-	for n := range 32 { // as many networks as a name's evidence counts exactly
+	for n := range 32 {        // as many networks as a name's evidence counts exactly
 		fmt.Fprintf(grows, "81.2.%d.7 - - [23/Nov/2026:%02d:12:41 +0100] \"GET / HTTP/1.1\" 200 5 \"http://hvijsn1y3mlu012cnec114yq312.com/\" \"-\"\n", n, 3+n/16)
 	}
 	if r := run(t, options(t), write(t, t.TempDir(), "a.log", grows.Bytes())); r.Names[0].Rating != Critical || r.Names[0].Sightings != 32 || r.Names[0].Networks != 32 {

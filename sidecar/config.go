@@ -3,7 +3,6 @@ package sidecar
 import (
 	"errors"
 	"fmt"
-	"net"
 	"reflect"
 	"time"
 
@@ -88,11 +87,7 @@ func (c Config) Validate() error {
 	if !(c.Model.Drift >= 0) { // NaN is refused too
 		errs = append(errs, fmt.Errorf("classifier.drift: %v is no index above which to tell of drift; the default is 0.25, and 0 never tells", c.Model.Drift))
 	}
-	for _, listener := range []struct{ key, address string }{{"health.listen", c.Health.Listen}, {"admin.listen", c.Admin.Listen}} {
-		if _, port, err := net.SplitHostPort(listener.address); err != nil || port == "" {
-			errs = append(errs, fmt.Errorf("%s: %q is no address to listen on; write host:port, such as 127.0.0.1:8612", listener.key, listener.address))
-		}
-	}
+	errs = append(errs, intake.ValidateListen("health.listen", c.Health.Listen, ":8611"), intake.ValidateListen("admin.listen", c.Admin.Listen, "127.0.0.1:8612"))
 	if c.Mode == waf.ModeEnforce && c.WAF.Writer && c.DataDir == "" {
 		errs = append(errs, errors.New("data-dir: enforce mode with waf.writer needs a directory that outlives the process; "+
 			"set data-dir, or use mode shadow"))

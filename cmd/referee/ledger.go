@@ -80,8 +80,8 @@ func (*ledgerCheckCommand) text(out io.Writer, found ledger.Checked) error {
 }
 
 type ledgerVerifyCommand struct {
-	Head   []string `placeholder:"NUMBER:HASH" help:"a head that an earlier run printed: what is up to it must not have changed since; may be given several times"`
-	Format string   `default:"text" enum:"text,json" help:"text for a person, json for a program"`
+	Head   []ledger.Head `placeholder:"NUMBER:HASH" help:"a head that an earlier run printed: what is up to it must not have changed since; may be given several times"`
+	Format string        `default:"text" enum:"text,json" help:"text for a person, json for a program"`
 }
 
 // Help is shown under the flags.
@@ -91,21 +91,13 @@ func (*ledgerVerifyCommand) Help() string {
 }
 
 func (v *ledgerVerifyCommand) Run(ctx context.Context, std *streams, c *ledgerCommand) error {
-	var known []ledger.Head
-	for _, s := range v.Head {
-		h, err := ledger.ParseHead(s)
-		if err != nil {
-			return err
-		}
-		known = append(known, h)
-	}
 	l, err := c.reading(ctx)
 	if err != nil {
 		return err
 	}
 	defer l.Close()
 	progress := newProgress(std.err, "verify", "links")
-	found, err := l.Verify(ctx, known, progress.show)
+	found, err := l.Verify(ctx, v.Head, progress.show)
 	progress.end()
 	if err != nil {
 		return err

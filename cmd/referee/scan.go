@@ -99,7 +99,7 @@ func (c *scanCommand) alert(ctx context.Context, r *scan.Result, std *streams) e
 	if names+clients == 0 {
 		return nil
 	}
-	text := fmt.Sprintf("%d names and %d clients are rated %s or higher", names, clients, c.AlertAbove)
+	text := fmt.Sprintf("%s and %s are rated %s or higher", counted(names, "name", "names"), counted(clients, "client", "clients"), c.AlertAbove)
 	fmt.Fprintf(std.err, "referee: %s\n", text)
 	var b strings.Builder
 	fmt.Fprintf(&b, "scan of %s: %s", strings.Join(c.Sources, " "), text)

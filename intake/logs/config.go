@@ -7,6 +7,8 @@ import (
 	"net/netip"
 	"strings"
 	"time"
+
+	"referee/intake"
 )
 
 // Config says which logs are read live. All are off by default.
@@ -49,8 +51,8 @@ func (c Config) Validate() error {
 	for _, l := range []struct{ key, address, usual string }{
 		{"logs.listen", c.Listen, "127.0.0.1:5514"}, {"logs.firehose.listen", c.Firehose.Listen, ":8614"},
 	} {
-		if _, port, err := net.SplitHostPort(l.address); l.address != "" && (err != nil || port == "") {
-			refuse("%s: %q is no address to listen on; write host:port, such as %s", l.key, l.address, l.usual)
+		if l.address != "" {
+			errs = append(errs, intake.ValidateListen(l.key, l.address, l.usual))
 		}
 	}
 	for _, path := range c.Files {
