@@ -9,6 +9,7 @@ import (
 
 func TestTrafficOfManyClientsIsRightInSum(t *testing.T) {
 	counts := newTraffic()
+	counts.seed = 1 // one in 65 seeds has another client of the thousand share the slot of the busy one
 	address := func(i int) netip.Addr { return netip.AddrFrom4([4]byte{81, byte(i >> 16), byte(i >> 8), byte(i)}) }
 	for i := range 300_000 { // five clients a slot
 		counts.add(address(i))
