@@ -78,7 +78,7 @@ func (a *API) talk(w *watched) {
 // next answers a request whose beginning is there, and reports whether another may follow.
 func (a *API) next(c *caller) bool {
 	if a.plain(c) {
-		return true
+		return a.row(c)
 	}
 	if c.answer(&a.http); !c.kept && c.unread {
 		linger(c.watched, c.br)

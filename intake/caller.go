@@ -15,9 +15,11 @@ import (
 // next one it is told that the connection has ended, so that it gives its buffers back: 64 KiB, which the largest of heads
 // take. The connection goes on to wait with its own 4 KiB.
 type caller struct {
-	*watched
+	*socket
 	br   *bufio.Reader
 	peer netip.Addr
+
+	soon int64 // up to when a request follows soon after the last one, on the watchdog's clock
 
 	between bool // fasthttp waits for the first byte of a request
 	kept    bool // fasthttp gave the connection back, good for another request
@@ -32,7 +34,8 @@ type caller struct {
 }
 
 func newCaller(w *watched) *caller {
-	return &caller{watched: w, br: bufio.NewReaderSize(w, usualHead), peer: peerAddr(w.RemoteAddr())}
+	s := newSocket(w)
+	return &caller{socket: s, br: bufio.NewReaderSize(s, usualHead), peer: peerAddr(w.RemoteAddr())}
 }
 
 // answer has the requests answered that are there, and those whose beginning is.

@@ -140,6 +140,14 @@ func (w *watched) resume() {
 	}
 }
 
+// renew has reads go on that a limit or an interrupt has ended.
+func (w *watched) renew() {
+	w.dog.mu.Lock() // not between what the watchdog notes and what it does
+	defer w.dog.mu.Unlock()
+	w.read.Store(0)
+	w.resume()
+}
+
 // spent reports whether a limit has passed.
 func (w *watched) spent() bool { return w.read.Load() == passed || w.write.Load() == passed }
 
