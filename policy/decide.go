@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"math"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -39,7 +40,8 @@ const (
 // spared: it is no hit, and is decided about once. And where too little evidence is left, a hit that was seen Blocked since
 // is extended as if it had been seen: what is blocked is there no longer to be seen otherwise.
 //
-// Of each kind the maxHits of the highest rank stand: what they outrank is released, or does not become a hit.
+// Of each kind the maxHits of the highest rank stand: what they outrank is released, or does not become a hit. While so many
+// clients are active, one that ranks below all of them is not looked into; room that they leave is filled at the next call.
 //
 // The ttl is the rule's, doubled each time that a hit comes back after it expired, up to the rule's cap.
 //
@@ -51,29 +53,7 @@ const (
 // flagged name is enough, and no test. A hit is exempt too when the labels that it rested on are gone, or when what the owner
 // labelled benign leaves too little.
 func (p *Policy) Decide(active *Hits, st *evidence.State, now time.Time) (*Hits, []Decision) {
-	d := decider{p: p, st: st, now: now, active: active, renewed: map[string]bool{}, hits: make([]*Hit, 0, active.Len()+16)}
-	d.join(p.Attacks(st))
-	for n := range st.Names() {
-		d.name(n)
-	}
-	for c := range st.Suspects() {
-		d.client(c)
-	}
-	for i := range active.All() {
-		d.review(&active.All()[i])
-	}
-	d.bound(maxHits)
-	if len(d.decisions) == 0 && active != nil {
-		return active, nil
-	}
-	slices.SortFunc(d.decisions, func(a, b Decision) int {
-		return cmp.Or(cmp.Compare(b.Hit.Rank, a.Hit.Rank), compare(&a.Hit, &b.Hit))
-	})
-	next := newHits(d.hits)
-	if len(d.decisions) > 0 {
-		p.remember(next, active, d.decisions)
-	}
-	return next, d.decisions
+	return p.decider(active, st, now, maxHits).all()
 }
 
 type decider struct {
@@ -85,6 +65,41 @@ type decider struct {
 	renewed   map[string]bool // keys of the active hits that are extended
 	hits      []*Hit
 	decisions []Decision
+	limit     int  // hits of each kind that may stand
+	last      *Hit // the active client that a new one has to outrank; nil while there is room
+}
+
+func (p *Policy) decider(active *Hits, st *evidence.State, now time.Time, limit int) *decider {
+	return &decider{
+		p: p, st: st, now: now, active: active, renewed: map[string]bool{}, hits: make([]*Hit, 0, active.Len()+16),
+		limit: limit, last: active.last(limit),
+	}
+}
+
+// all decides about all that is remembered.
+func (d *decider) all() (*Hits, []Decision) {
+	d.join(d.p.Attacks(d.st))
+	for n := range d.st.Names() {
+		d.name(n)
+	}
+	for c := range d.st.Suspects() {
+		d.client(c)
+	}
+	for i := range d.active.All() {
+		d.review(&d.active.All()[i])
+	}
+	d.bound()
+	if len(d.decisions) == 0 && d.active != nil {
+		return d.active, nil
+	}
+	slices.SortFunc(d.decisions, func(a, b Decision) int {
+		return cmp.Or(cmp.Compare(b.Hit.Rank, a.Hit.Rank), compare(&a.Hit, &b.Hit))
+	})
+	next := newHits(d.hits)
+	if len(d.decisions) > 0 {
+		d.p.remember(next, d.active, d.decisions)
+	}
+	return next, d.decisions
 }
 
 // name decides about one name. Most names end at the first line that asks something, the cheapest first: this runs each
@@ -160,14 +175,17 @@ func (d *decider) client(c *evidence.Client) {
 	items := c.Names.Items()
 	attack, minFlagged := d.attack(c), d.minFlagged(c)
 	enough := func(flagged int) bool { return flagged >= minFlagged && d.p.mostly(flagged, len(items)) }
-	suspicious, last := 0, uint32(0)
+	suspicious, last, rank := 0, uint32(0), 0.0
 	for _, it := range items {
 		if d.p.flags(it.Domain(), it.Tail) {
 			suspicious++
 			last = max(last, it.Seen)
+			if d.last != nil {
+				rank += d.p.weight(it.Tail, it.Count)
+			}
 		}
 	}
-	if !enough(suspicious) || !d.matters(old, int64(last)*int64(time.Second), ttl, c.Sightings) || d.p.ExemptClient(c.Prefix.Addr()) {
+	if !enough(suspicious) || old == nil && d.outranked(c.Prefix, c.Names.Scale(rank)) || !d.matters(old, int64(last)*int64(time.Second), ttl, c.Sightings) || d.p.ExemptClient(c.Prefix.Addr()) {
 		return
 	}
 	weigh := d.p.weighing(d.st)
@@ -313,17 +331,22 @@ func (d *decider) decide(a Action, h Hit, why string) {
 // about 40 MB. Without it a flood from ever new addresses would fill memory with hits that outlive their evidence.
 const maxHits = 25_000
 
-// bound keeps the hits of the highest rank, limit of each kind. What was not a hit yet does not become one, and says
-// nothing; what was is released.
-func (d *decider) bound(limit int) {
-	if len(d.hits) <= limit {
+// outranked reports whether a client that is no hit would not stand as one, whose rank is at most this. In a flood from ever new
+// addresses that is nearly all of them, each second anew.
+func (d *decider) outranked(client netip.Prefix, rank float64) bool {
+	return d.last != nil && (rank < d.last.Rank || rank == d.last.Rank && compare(&Hit{Kind: KindClient, Client: client}, d.last) > 0)
+}
+
+// bound keeps the hits of the highest rank. What was not a hit yet does not become one, and says nothing; what was is released.
+func (d *decider) bound() {
+	if len(d.hits) <= d.limit {
 		return
 	}
 	slices.SortFunc(d.hits, func(a, b *Hit) int { return cmp.Or(cmp.Compare(b.Rank, a.Rank), compare(a, b)) })
 	seen, outranked := map[Kind]int{}, map[string]bool{}
 	d.hits = slices.DeleteFunc(d.hits, func(h *Hit) bool {
 		seen[h.Kind]++
-		if seen[h.Kind] <= limit {
+		if seen[h.Kind] <= d.limit {
 			return false
 		}
 		outranked[h.Key()] = true
@@ -335,7 +358,7 @@ func (d *decider) bound(limit int) {
 	d.decisions = slices.DeleteFunc(d.decisions, func(made Decision) bool { return outranked[made.Hit.Key()] })
 	for _, h := range d.active.All() {
 		if outranked[h.Key()] {
-			d.decide(Release, h, fmt.Sprintf("outranked: there is more evidence about %s others", grouped(uint64(limit))))
+			d.decide(Release, h, fmt.Sprintf("outranked: there is more evidence about %s others", grouped(uint64(d.limit))))
 		}
 	}
 }

@@ -398,10 +398,10 @@ func TestOfTooManyHitsThoseOfTheHighestRankStand(t *testing.T) {
 	name := Hit{Kind: KindName, Domain: "kq3v9z7xw.com", Rank: 0.1, Last: noon, Expires: noon.Add(time.Hour)}
 	weakNew := Hit{Kind: KindClient, Client: netip.MustParsePrefix("81.2.69.97/32"), Rank: 0.1}
 	strongNew := Hit{Kind: KindClient, Client: netip.MustParsePrefix("81.2.69.96/32"), Rank: 5}
-	d := decider{p: p, now: noon, active: NewHits([]Hit{old, strong, name}), hits: []*Hit{&old, &strong, &name}}
+	d := decider{p: p, now: noon, active: NewHits([]Hit{old, strong, name}), hits: []*Hit{&old, &strong, &name}, limit: 2}
 	d.add(weakNew, nil, 0)
 	d.add(strongNew, nil, 0)
-	d.bound(2)
+	d.bound()
 	var got []string
 	for _, made := range d.decisions {
 		got = append(got, string(made.Action)+" "+made.Hit.Key())

@@ -107,6 +107,19 @@ func (h *Hits) client(p netip.Prefix) *Hit {
 	return nil
 }
 
+// last returns the client of the lowest rank where there are as many as limit; else nil.
+func (h *Hits) last(limit int) *Hit {
+	if h == nil || len(h.clients) < limit {
+		return nil
+	}
+	for i := len(h.all) - 1; i >= 0; i-- {
+		if h.all[i].Kind == KindClient {
+			return &h.all[i]
+		}
+	}
+	return nil
+}
+
 func value(h *Hit) (Hit, bool) {
 	if h == nil {
 		return Hit{}, false

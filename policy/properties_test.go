@@ -137,6 +137,45 @@ func TestEveryChangeOfTheHitsIsDecidedOnceAndExplained(t *testing.T) {
 	})
 }
 
+// Of more clients than may stand, those that cannot outrank any are passed over: which of them stand in the end is the same.
+func TestWhoStandsOfTooManyDoesNotDependOnWhoIsPassedOver(t *testing.T) {
+	w := newWorld(t)
+	full := 0
+	rapid.Check(t, func(t *rapid.T) {
+		limit := rapid.IntRange(1, 4).Draw(t, "limit")
+		w.run(t, func(p *Policy, active, _ *Hits, _ []Decision, now time.Time) {
+			settled := func(pass bool) (keys []string) {
+				hits, decisions := active, []Decision{{}}
+				for range 10 {
+					d := p.decider(hits, w.st, now, limit)
+					if !pass {
+						d.last = nil
+					}
+					if hits, decisions = d.all(); len(decisions) == 0 {
+						break
+					}
+				}
+				if len(decisions) > 0 {
+					t.Fatalf("ten times at one moment there is something to decide: %+v", decisions)
+				}
+				for _, h := range hits.All() {
+					keys = append(keys, h.Key())
+				}
+				if len(hits.clients) == limit {
+					full++
+				}
+				return keys
+			}
+			if d := cmp.Diff(settled(false), settled(true)); d != "" {
+				t.Fatalf("all looked into (-), some passed over (+):\n%s", d)
+			}
+		})
+	})
+	if full == 0 {
+		t.Error("there were never too many")
+	}
+}
+
 func find(hits *Hits, h Hit) (Hit, bool) {
 	if h.Kind == KindClient {
 		return hits.Client(h.Client.Addr())
