@@ -11,6 +11,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"unsafe"
 
 	"github.com/klauspost/compress/zstd"
 
@@ -45,7 +46,8 @@ type recent struct {
 
 	encoder *zstd.Encoder
 	decoder *zstd.Decoder
-	raw     []byte // room for a chunk
+	raw     []byte         // room for a chunk
+	moving  []evidence.Row // room for the rows of one
 	skip    func(what string, id int64, err error)
 }
 
@@ -135,10 +137,10 @@ func (r *recent) move(c commit, upTo int64) (moved bool, err error) {
 	if err != nil {
 		return false, err
 	}
-	rows, err := decodeChunk(r.decoder, data)
-	if err != nil {
+	if r.raw, r.moving, err = decodeChunk(r.decoder, data, r.raw[:0], r.moving[:0]); err != nil {
 		r.skip(unreadChunk, id, err) // and go: those behind it have to move too
 	}
+	rows := r.moving
 	rows = slices.DeleteFunc(rows, func(row evidence.Row) bool {
 		at, is := r.newest[keyOf(row)]
 		if is && at == id {
@@ -213,7 +215,7 @@ func (l *Ledger) recentRows(ctx context.Context) iter.Seq2[evidence.Row, error] 
 		}
 		defer decoder.Close()
 		for _, c := range chunks {
-			rows, err := decodeChunk(decoder, c.data)
+			_, rows, err := decodeChunk(decoder, c.data, nil, nil)
 			if err != nil {
 				l.skip(unreadChunk, c.id, err)
 				continue
@@ -262,17 +264,18 @@ func newDecoder() (*zstd.Decoder, error) {
 	return zstd.NewReader(nil, zstd.WithDecoderConcurrency(1), zstd.WithDecoderLowmem(true), zstd.WithDecoderMaxMemory(maxBody))
 }
 
-// decodeChunk returns the rows of a chunk, which share their memory.
-func decodeChunk(decoder *zstd.Decoder, chunk []byte) ([]evidence.Row, error) {
-	raw, err := decoder.DecodeAll(chunk, nil)
+// decodeChunk appends the bytes of a chunk to raw and its rows, which view them, to rows. Of a damaged one there are no rows.
+func decodeChunk(decoder *zstd.Decoder, chunk, raw []byte, rows []evidence.Row) ([]byte, []evidence.Row, error) {
+	raw, err := decoder.DecodeAll(chunk, raw)
 	if err != nil {
-		return nil, fmt.Errorf("%w: %w", ErrDamaged, err)
+		return raw, rows[:0], fmt.Errorf("%w: %w", ErrDamaged, err)
 	}
-	return parseRows(raw)
+	rows, err = parseRows(raw, rows)
+	return raw, rows, err
 }
 
-func parseRows(raw []byte) (rows []evidence.Row, err error) {
-	text := string(raw) // kinds and keys are parts of it
+func parseRows(raw []byte, rows []evidence.Row) ([]evidence.Row, error) {
+	text := unsafe.String(unsafe.SliceData(raw), len(raw)) // kinds and keys are parts of it
 	at, whole := 0, true
 	number := func() uint64 {
 		v, n := binary.Uvarint(raw[at:])
@@ -299,7 +302,7 @@ func parseRows(raw []byte) (rows []evidence.Row, err error) {
 			row.Data = raw[data:dataEnd:dataEnd]
 		}
 		if !whole {
-			return nil, fmt.Errorf("%w: row %d is cut off", ErrDamaged, len(rows)+1)
+			return rows[:0], fmt.Errorf("%w: row %d is cut off", ErrDamaged, len(rows)+1)
 		}
 		rows = append(rows, row)
 	}

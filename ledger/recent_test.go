@@ -332,13 +332,13 @@ func FuzzAChunkIsReadAsItWasWrittenOrRefused(f *testing.F) {
 	}
 	r.rows = 1 << 30
 	f.Fuzz(func(t *testing.T, raw []byte) {
-		rows, err := parseRows(raw)
+		rows, err := parseRows(raw, nil)
 		if err != nil {
 			return
 		}
 		for begin := 0; begin < len(rows); {
 			chunk, n := r.encode(rows[begin:])
-			again, err := decodeChunk(r.decoder, chunk)
+			_, again, err := decodeChunk(r.decoder, chunk, nil, nil)
 			if err != nil || n == 0 {
 				t.Fatal(n, err)
 			}
