@@ -124,7 +124,7 @@ func dialable(port string) bool {
 func ValidateListen(key, addr, usual string) error {
 	_, port, err := net.SplitHostPort(addr)
 	if err == nil && port != "" {
-		_, err = net.LookupPort("tcp", port)
+		_, err = net.DefaultResolver.LookupPort(context.Background(), "tcp", port)
 	}
 	if err != nil || port == "" {
 		return fmt.Errorf("%s: %q is no address to listen on; write host:port, such as %s", key, addr, usual)
