@@ -52,7 +52,7 @@ func (c *onePeer) SetWriteDeadline(time.Time) error { return nil }
 func (p *Proxy) offline(t testing.TB, text string) func() []byte {
 	peer := &onePeer{request: []byte(text)}
 	c := newConn(&p.server, p.dog.watch(peer))
-	t.Cleanup(c.end)
+	t.Cleanup(func() { c.end(); p.dog.lookNow() }) // the watchdog ends with the test, and not at its next tick
 	r := new(request)
 	return func() []byte {
 		peer.left, peer.got = peer.request, peer.got[:0]
@@ -67,7 +67,7 @@ func (p *Proxy) offline(t testing.TB, text string) func() []byte {
 func (a *API) offline(t testing.TB, text string) func() []byte {
 	peer := &onePeer{request: []byte(text)}
 	c := newCaller(a.dog.watch(peer))
-	t.Cleanup(c.end)
+	t.Cleanup(func() { c.end(); a.dog.lookNow() })
 	return func() []byte {
 		peer.left, peer.got = peer.request, peer.got[:0]
 		if !a.await(c.watched, c.br, 0) || !a.next(c) {
