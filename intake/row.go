@@ -16,6 +16,8 @@ type socket struct {
 	more bool            // there may be more to read now
 }
 
+func newSocket(w *watched) *socket { return &socket{watched: w, raw: rawOf(w.Conn), fd: -1} }
+
 func (s *socket) Read(p []byte) (int, error) {
 	if s.fd < 0 {
 		return s.watched.Read(p)

@@ -2,7 +2,12 @@
 
 package intake
 
-// newSocket finds no descriptor that could be read from without waiting.
-func newSocket(w *watched) *socket { return &socket{watched: w, fd: -1} }
+import (
+	"net"
+	"syscall"
+)
+
+// rawOf finds no descriptor that could be read from without waiting.
+func rawOf(net.Conn) syscall.RawConn { return nil }
 
 func readNow(int, []byte) (int, error) { return 0, errDrained }

@@ -4,16 +4,16 @@ package intake
 
 import (
 	"errors"
+	"net"
 	"syscall"
 )
 
-// newSocket finds the descriptor of what has one.
-func newSocket(w *watched) *socket {
-	s := &socket{watched: w, fd: -1}
-	if c, ok := w.Conn.(syscall.Conn); ok {
-		s.raw, _ = c.SyscallConn()
+// rawOf finds the descriptor of what has one; else it is nil.
+func rawOf(conn net.Conn) (raw syscall.RawConn) {
+	if c, ok := conn.(syscall.Conn); ok {
+		raw, _ = c.SyscallConn()
 	}
-	return s
+	return raw
 }
 
 // readNow reads what there is, and waits for nothing.

@@ -6,6 +6,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"errors"
 	"fmt"
 	"net"
 	"os"
@@ -116,6 +117,31 @@ func (u *upstream) get(fresh bool) (*upstreamConn, error) {
 		return nil, err
 	}
 	return &upstreamConn{watched: w, br: bufio.NewReaderSize(w, maxResponseHead)}, nil
+}
+
+// alive reports whether a connection that was idle can still be written to, as far as that can be known. A peer that closed it has sent an
+// end of file, which one read without waiting finds (as database drivers do: go-sql-driver/mysql, connCheck). It costs a system
+// call, so it is asked only before a request that must not be sent twice.
+func (c *upstreamConn) alive() bool {
+	if c.br.Buffered() > 0 {
+		return false
+	}
+	conn := c.Conn
+	if secured, ok := conn.(*tls.Conn); ok {
+		conn = secured.NetConn() // whatever it says now, be it an alert, makes the connection one that is not kept
+	}
+	raw := rawOf(conn)
+	if raw == nil {
+		return true
+	}
+	waiting := false
+	err := raw.Read(func(fd uintptr) bool {
+		var b [1]byte
+		_, err := readNow(int(fd), b[:])
+		waiting = errors.Is(err, errDrained)
+		return true
+	})
+	return waiting && err == nil
 }
 
 // put takes a connection back whose last answer was read to its end.
